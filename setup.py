@@ -1,0 +1,5 @@
+"""All metadata is in `pyproject.toml`; this file lets tools that still call `setup.py` work."""
+
+from setuptools import setup
+
+setup()
