@@ -193,9 +193,9 @@ class ConvMixerLayer(nn.Module):
 
     With $p = 2$, $k = 7$ and $d = 8$ these are 98 pixels, three times the width of a CIFAR-10 picture. In the middle
     of the picture three layers see all of it; a feature in one corner reaches $(k - 1)/2 = 3$ patches further with
-    every layer and takes five to see the opposite one, 15 patches away. The formula speaks of a trained network,
-    which uses fixed statistics in its batch normalization: in training every pixel of the batch touches the mean and
-    so has a faint influence on everything.
+    every layer and takes five to see the opposite one, 15 patches away. The formula speaks of evaluation, where batch
+    normalization uses fixed statistics: in training every pixel of the batch touches the mean, and so has a faint
+    influence on everything.
 
     <a id="one_residual"></a>
 
@@ -328,8 +328,9 @@ class ClassificationHead(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         # One score for each class, with $h + 1$ parameters
-        self.linear = nn.Linear(d_model, n_classes, device=device, dtype=dtype) if n_classes > 0 else nn.Identity()  #
-        type: nn.Module
+        self.linear: nn.Module = nn.Identity()
+        if n_classes > 0:
+            self.linear = nn.Linear(d_model, n_classes, device=device, dtype=dtype)
 
     def forward(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """
@@ -399,6 +400,7 @@ class ConvMixer(nn.Module):
         Raises a `ValueError` if `n_layers` is not a positive integer or the parts differ in `d_model`.
         """
         super().__init__()
+        check_at_least("n_layers", n_layers, 1)
         widths = (patch_emb.d_model, conv_mixer_layer.d_model, classification.d_model)
         if len(set(widths)) > 1:
             raise ValueError(
