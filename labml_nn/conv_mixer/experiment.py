@@ -1,0 +1,121 @@
+"""
+---
+title: Train ConvMixer on CIFAR-10
+summary: Train ConvMixer on CIFAR-10, on a folder of pictures, or on ten shapes drawn on the spot.
+---
+
+# Train ConvMixer on CIFAR-10
+
+This trains a [ConvMixer](index.html) to tell ten kinds of things apart on pictures of 32 × 32 pixels.
+
+```sh
+python -m labml_nn.conv_mixer.experiment
+```
+
+downloads CIFAR-10 and trains ConvMixer-256/8 for 25 epochs, which wants a GPU or patience. For a first look,
+
+```sh
+python -m labml_nn.conv_mixer.experiment dataset=shapes
+```
+
+trains a small one on drawings, in about a minute on a laptop. Your own pictures, one folder for each class:
+
+```sh
+python -m labml_nn.conv_mixer.experiment dataset=image_folder data_path=pictures image_size=64
+```
+
+`--help` lists all settings. Most of them are [those of all image experiments](../experiments/cifar10.html).
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Literal
+
+from labml.configs import aggregate, option
+from torch import nn
+
+from labml_nn.conv_mixer import ClassificationHead, ConvMixer, ConvMixerLayer, PatchEmbeddings
+from labml_nn.experiments.cifar10 import CIFAR10Configs
+from labml_nn.helpers.runs import run_command
+from labml_nn.helpers.settings import Size
+
+
+class Configs(CIFAR10Configs):
+    """
+    ## Configurations
+
+    Those of [`CIFAR10Configs`](../experiments/cifar10.html#CIFAR10Configs), and the four numbers that make a ConvMixer.
+    """
+
+    d_model: Size = 256
+    """
+    Number of channels, $h$.
+    """
+
+    n_layers: Size = 8
+    """
+    Number of ConvMixer layers, $d$.
+    """
+
+    kernel_size: Size = 7
+    """
+    Edge of the depth-wise filters, $k$.
+    """
+
+    patch_size: Size = 2
+    """
+    Edge of a patch in pixels, $p$.
+    """
+
+    # Declared anew so that what follows belongs to this experiment and not to all that share the base
+    dataset: Literal["cifar10", "image_folder", "shapes"] = "cifar10"
+    model: nn.Module
+
+
+@option(Configs.model)
+def conv_mixer(c: Configs) -> nn.Module:
+    """
+    ### The model
+    """
+    model = ConvMixer(
+        ConvMixerLayer(c.d_model, c.kernel_size),
+        c.n_layers,
+        PatchEmbeddings(c.d_model, c.patch_size, in_channels=3),
+        ClassificationHead(c.d_model, n_classes=len(c.data.classes)),
+    )
+    #
+    return c.execution.place(model)
+
+
+# The shapes are an easier task than photographs, and are there for a quick look. With them come a smaller model and a
+# shorter run, unless the command line says otherwise.
+aggregate(
+    Configs.dataset,
+    "shapes",
+    (Configs.d_model, 64),
+    (Configs.n_layers, 4),
+    (Configs.kernel_size, 5),
+    (Configs.patch_size, 4),
+    (Configs.epochs, 6),
+    (Configs.batch_size, 128),
+    (Configs.learning_rate, 0.02),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    ## Run the experiment
+
+    `arguments` are those of the command line by default. Returns the exit status.
+    """
+    return run_command(
+        "conv_mixer",
+        Configs,
+        sys.argv[1:] if arguments is None else arguments,
+        command="python -m labml_nn.conv_mixer.experiment",
+        description="Train ConvMixer on CIFAR-10, a folder of pictures, or ten shapes drawn on the spot.",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
