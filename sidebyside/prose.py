@@ -139,8 +139,9 @@ class _Rendering:
         return lines[min(line, len(lines) - 1)]
 
     def report(self, line: int, message: str, is_warning: bool = False) -> None:
-        severity = "warning" if is_warning else "error"
-        self.diagnostics.append(Diagnostic(self.path, self.file_line(line), message, severity))
+        self.diagnostics.append(
+            Diagnostic(self.path, self.file_line(line), message, "warning" if is_warning else "error")
+        )
 
     # ## Walk through the tokens
 
@@ -400,10 +401,12 @@ def _remember_position(parser: MarkdownIt, name: str) -> None:
 
 
 def _math_inline(state: StateInline, silent: bool) -> bool:
-    """
+    r"""
     ### Formulas in a line
 
-    A dollar sign before a digit or a blank is money. So is one whose formula would end behind a blank.
+    A dollar sign before a blank is money, and so is one whose formula would end behind a blank, as in "$x or $y".
+    Before a digit it is money too, unless the closing dollar sign leaves no doubt: `$3 \times 3$` and `$256$`
+    are formulas, "$5 or $6" and "$5 for 10 US$" are not.
     """
     start = state.pos
     if state.src[start] != "$":
@@ -421,19 +424,29 @@ def _math_inline(state: StateInline, silent: bool) -> bool:
     return True
 
 
+# What makes a formula of something that begins with a digit
+FORMULA_SIGNS: Final = re.compile(r"[\\^_={}]| [-+*/<>] |^\S+$")
+
+
 def _end_of_formula(text: str, start: int, limit: int, markup: str) -> int:
+    # Where the closing dollar sign stands, or -1
     first = text[start : start + 1]
-    if not first or (markup == "$" and (first.isspace() or first.isdigit())):
+    if not first or (markup == "$" and first.isspace()):
         return -1
     position = start
-    while (position := text.find("$", position, limit)) >= 0:
+    while 0 <= (position := text.find("$", position, limit)):
         backslashes = len(text[start:position]) - len(text[start:position].rstrip("\\"))
         if backslashes % 2 == 0 and position > start and text.startswith(markup, position):
             break
         position += 1
-    if position < 0 or "`" in text[start:position]:
+    if position < 0 or text.count("`", start) > 1 and "`" in text[start:position]:
         return -1
-    if markup == "$" and (text[position - 1].isspace() or text[position + 1 : position + 2].isdigit()):
+    behind = text[position + 1 : position + 2]
+    if markup == "$" and behind.isdigit():
+        return -1
+    if markup == "$" and text[position - 1].isspace() and (behind.isalnum() or "\\" not in text[start:position]):
+        return -1
+    if markup == "$" and first.isdigit() and (behind.isalpha() or not FORMULA_SIGNS.search(text[start:position])):
         return -1
     return position
 
