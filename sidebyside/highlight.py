@@ -92,7 +92,7 @@ def _css_class(kind: "_TokenType") -> str:
 def _tokens(text: str, lexer: "Lexer | None") -> Iterator[Token]:
     # `get_tokens` would strip lines and expand tabs. The unprocessed tokens are the text, letter for letter.
     assert lexer is not None
-    for position, kind, value in lexer.get_tokens_unprocessed(text):  # type: ignore[attr-defined]
+    for position, kind, value in lexer.get_tokens_unprocessed(text):
         yield position, _css_class(kind), value
 
 

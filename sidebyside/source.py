@@ -26,6 +26,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import Any, Final
 
 import yaml
@@ -42,7 +43,8 @@ MAX_LINE_CHARACTERS: Final = 200_000
 # Editors, linters and the interpreter read these. They stay code.
 TOOL_COMMENT: Final = re.compile(r"#\s*(?:(?:type|pragma|fmt|pylint|ruff|mypy|isort):|noqa\b|%%)", re.IGNORECASE)
 
-# The declaration of the encoding as [PEP 263](https://peps.python.org/pep-0263/) spells it. It counts in the first two lines.
+# The declaration of the encoding as [PEP 263](https://peps.python.org/pep-0263/) spells it.
+# It counts in the first two lines.
 ENCODING_COMMENT: Final = re.compile(r"#.*?coding[:=][ \t]*[-\w.]+")
 
 # Escapes that mean a character and could not be the start of a LaTeX command, because Python
@@ -103,7 +105,8 @@ def decode(data: bytes, is_python: bool) -> str:
     """
     if len(data) > MAX_FILE_BYTES:
         raise Unreadable(
-            f"the file is passed over: it has {len(data) / 1e6:.1f} MB, and at most {MAX_FILE_BYTES / 1e6:.0f} MB are shown"
+            f"the file is passed over: it has {len(data) / 1e6:.1f} MB, "
+            f"and at most {MAX_FILE_BYTES / 1e6:.0f} MB are shown"
         )
     if (null := data.find(b"\0")) >= 0 and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise Unreadable("the file holds a null byte, so it is no text", _line_of(data, null))
@@ -118,7 +121,8 @@ def decode(data: bytes, is_python: bool) -> str:
     except UnicodeError as problem:
         position = problem.start if isinstance(problem, UnicodeDecodeError) else 0
         raise Unreadable(
-            f"the file is not valid {encoding.removesuffix('-sig')}: save it as UTF-8 or declare its encoding in line 1",
+            f"the file is not valid {encoding.removesuffix('-sig')}: "
+            "save it as UTF-8, or declare its encoding in line 1",
             _line_of(data, position),
         ) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -168,7 +172,7 @@ def _parse_markdown(text: str, path: str) -> Document:
 def _parse_python(text: str, path: str) -> Document:
     lines = text.split("\n")
     layout = Layout(lines)
-    _read_tree(_syntax_tree(text), layout)
+    _read_tree(syntax_tree(text), layout)
     _read_tokens(text, layout)
 
     front_matter: dict[str, Any] = {}
@@ -178,9 +182,12 @@ def _parse_python(text: str, path: str) -> Document:
     return Document(path, text, front_matter, _divide(layout), tuple(diagnostics))
 
 
-def _syntax_tree(text: str) -> ast.Module:
+@lru_cache(maxsize=2)
+def syntax_tree(text: str) -> ast.Module:
     """
     ### The syntax tree
+
+    Highlighting asks for the same tree again, so the last ones are kept. Nobody may change them.
 
     Raises `Unreadable` where Python would not accept the file.
     """
@@ -219,7 +226,8 @@ class Layout:
 
     The tokenizer and the syntax tree both write into it.
 
-    * `comments` are the comments that have their line to themselves, without those for tools; the text of a bare `#` is empty
+    * `comments` are the comments that have their line to themselves, without those for tools;
+       the text of a bare `#` is empty
     * `strings` are found by their first line
     * `first_decorator` leads from the line of a `def` or `class` to the line of the first decorator above
     * `definitions` are the line of the `def` or `class`, its dotted name, and the line of its docstring or 0
@@ -308,7 +316,7 @@ def _read_tokens(text: str, layout: Layout) -> None:
     trailing_comment = ""
     previous_first, previous_last = 0, 0
     for token in _tokens(text):
-        kind, string, (row, _), (last_row, _), _ = token
+        kind, string, (row, _), _, _ = token
         if kind == tokenize.COMMENT:
             if open_strings:
                 continue
@@ -441,7 +449,7 @@ def _trimmed(lines: list[ProseLine]) -> list[ProseLine]:
 
 @dataclass
 class _Draft:
-    # A section while it grows. Its code is a range of lines: whatever is not code in between would have begun a new section.
+    # A section while it grows. Its code is a range of lines, because prose in between would have begun a new section.
     prose: list[ProseLine] = field(default_factory=list)
     code_first: int = 0
     code_last: int = 0
@@ -507,12 +515,16 @@ class _Divider:
 
     def add_code(self, line: int) -> None:
         draft = self.current
-        if draft.is_complete or (line in self.undocumented and draft.prose):
-            draft = self.open()
-        # An attribute with a string below has a section of its own, which the comment above it may have opened.
-        elif line in self.attributes and (draft.code_first or not draft.takes_comments):
+        if draft.is_complete or self._stands_alone(line):
             draft = self.open()
         draft.add_code(line, line)
+
+    def _stands_alone(self, line: int) -> bool:
+        draft = self.current
+        if line in self.undocumented:
+            return bool(draft.prose)
+        # An attribute with a string below has a section of its own, which the comment above it may have opened.
+        return line in self.attributes and bool(draft.code_first or not draft.takes_comments)
 
     def add_comment(self, line: int) -> None:
         draft = self.current
@@ -653,7 +665,8 @@ def _checked(values: dict[Any, Any], lines: list[ProseLine], path: str) -> tuple
     """
     ### Check what is known
 
-    A key that we know and whose value we cannot use is reported and left out. All others go to the template as they are.
+    A key that we know and whose value we cannot use is reported and left out.
+    All others go to the template as they are.
     """
     front_matter: dict[str, Any] = {}
     diagnostics: list[Diagnostic] = []
