@@ -1,0 +1,195 @@
+"""
+---
+title: Notebooks
+summary: A module as a Jupyter notebook that runs from top to bottom.
+---
+
+# A module as a notebook
+
+Prose becomes Markdown cells and code becomes code cells. A cell must run, so that it holds whole statements only:
+a class stays in one piece, with the notes inside it as the comments they are.
+
+Three things differ between a module and a notebook:
+
+* `from .depth_wise import …` means nothing in a notebook, so relative imports become absolute.
+* `__name__` is `"__main__"` in a notebook too. The block that starts a command there would run
+  with the arguments of Jupyter, so it is left out. The page's example takes its place.
+* The package may be missing, on Colab say. A first cell installs it, where the site knows from where.
+"""
+
+import ast
+import json
+import re
+import warnings
+from dataclasses import dataclass
+
+from sidebyside.model import Document, Section
+
+RELATIVE_IMPORT = re.compile(r"from(\s+)(\.[.\s]*)([\w.]*)(\s*)import\b")
+MAIN_GUARD = "__name__ == '__main__'"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """
+    ## A statement at the top of the module, decorators included
+
+    * `docstring` is the range of lines of its docstring where that can be taken out, since other statements follow
+    """
+
+    first: int
+    last: int
+    docstring: tuple[int, int] | None = None
+    is_main_guard: bool = False
+
+
+def to_json(document: Document, package: str, example: str = "") -> str:
+    """
+    ## The notebook of a module
+
+    * `package` is the dotted name of the source folder, for relative imports
+    * `example` is the code of the front matter's example; it becomes the last cell
+
+    The identifiers of the cells come from the sections, so that the same source makes the same notebook.
+    """
+    lines, statements = _lines_and_statements(document, package)
+    cells: list[dict[str, object]] = []
+    done = 0
+    for section in document.sections:
+        inside = _statement_at(statements, section)
+        moved = inside is None or _is_docstring(section, inside)
+        if section.prose.strip() and moved:
+            cells.append(_cell("markdown", f"section-{section.number}", section.prose))
+        if not section.code:
+            continue
+        last_line = section.code_line + section.code.count("\n")
+        group = [each for each in statements if each.first > done and section.code_line <= each.first <= last_line]
+        group = [each for each in group if not each.is_main_guard]
+        done = max([done, *(each.last for each in group)])
+        if group:
+            first = min(section.code_line, group[0].first)
+            text = _cut(lines, first, max(group[-1].last, min(last_line, _next_start(statements, done) - 1)), group)
+            cells.append(_cell("code", f"code-{section.number}", text))
+    if example:
+        cells.append(_cell("markdown", "try-it", "## Try it"))
+        cells.append(_cell("code", "example", example))
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}, ensure_ascii=False)
+
+
+def with_installation(notebook: str, package: str, repository: str) -> str:
+    """
+    ## The same notebook with a first cell that installs the package where it is missing
+
+    * `repository` is an address that pip can install from
+    """
+    top = package.partition(".")[0]
+    code = (
+        "# Installs the package where it is missing\n"
+        "import importlib.util\n\n"
+        f'if importlib.util.find_spec("{top}") is None:\n'
+        f"    %pip install --quiet {repository}"
+    )
+    content = json.loads(notebook)
+    content["cells"].insert(0, _cell("code", "install", code))
+    return json.dumps(content, ensure_ascii=False)
+
+
+def pretty(notebook: str) -> str:
+    """
+    ## Laid out the way Jupyter saves it, so that differences stay readable
+    """
+    return json.dumps(json.loads(notebook), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def _lines_and_statements(document: Document, package: str) -> tuple[list[str], list[Statement]]:
+    """
+    ### The module's lines, imports made absolute, and where its statements are
+    """
+    lines = document.text.split("\n")
+    if not document.sections:
+        return lines, []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse(document.text)
+    if package:
+        _make_imports_absolute(lines, tree, document.path, package)
+    body = tree.body[1:] if ast.get_docstring(tree, clean=False) is not None else tree.body
+    return lines, [_statement(node) for node in body]
+
+
+def _statement(node: ast.stmt) -> Statement:
+    first = node.lineno
+    docstring = None
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        first = min([first, *(decorator.lineno for decorator in node.decorator_list)])
+        if ast.get_docstring(node, clean=False) is not None and len(node.body) > 1:
+            text = node.body[0]
+            on_its_own = text.lineno > node.lineno and node.body[1].lineno > (text.end_lineno or text.lineno)
+            docstring = (text.lineno, text.end_lineno or text.lineno) if on_its_own else None
+    is_main_guard = isinstance(node, ast.If) and ast.unparse(node.test) == MAIN_GUARD and not node.orelse
+    return Statement(first, node.end_lineno or node.lineno, docstring, is_main_guard)
+
+
+def _make_imports_absolute(lines: list[str], tree: ast.Module, path: str, package: str) -> None:
+    """
+    ### Relative imports, inside functions too
+    """
+    folder = [*package.split("."), *path.split("/")[:-1]]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not node.level or node.level > len(folder):
+            continue
+        base = ".".join(folder[: len(folder) - node.level + 1])
+        module = f"{base}.{node.module}" if node.module else base
+        line = lines[node.lineno - 1]
+        # The column counts bytes
+        start = len(line.encode()[: node.col_offset].decode())
+        lines[node.lineno - 1] = line[:start] + RELATIVE_IMPORT.sub(f"from {module} import", line[start:], count=1)
+
+
+def _statement_at(statements: list[Statement], section: Section) -> Statement | None:
+    """
+    ### The statement inside which the prose of a section stands
+    """
+    if not section.prose_lines:
+        return None
+    line = section.prose_lines[0]
+    return next((each for each in statements if each.first <= line <= each.last), None)
+
+
+def _is_docstring(section: Section, statement: Statement) -> bool:
+    if statement.docstring is None:
+        return False
+    first, last = statement.docstring
+    return first <= section.prose_lines[0] and section.prose_lines[-1] <= last
+
+
+def _next_start(statements: list[Statement], line: int) -> int:
+    return next((each.first for each in statements if each.first > line), 10**9)
+
+
+def _cut(lines: list[str], first: int, last: int, statements: list[Statement]) -> str:
+    """
+    ### Lines of a cell, less the docstrings that went into a Markdown cell
+    """
+    dropped = {
+        line for each in statements if each.docstring for line in range(each.docstring[0], each.docstring[1] + 1)
+    }
+    return "\n".join(lines[n - 1] for n in range(first, last + 1) if n not in dropped).strip("\n")
+
+
+def _cell(kind: str, identifier: str, text: str) -> dict[str, object]:
+    source = text.splitlines(keepends=True)
+    if kind == "markdown":
+        return {"cell_type": kind, "id": identifier, "metadata": {}, "source": source}
+    return {
+        "cell_type": kind,
+        "execution_count": None,
+        "id": identifier,
+        "metadata": {},
+        "outputs": [],
+        "source": source,
+    }
