@@ -42,7 +42,7 @@ network of a transformer does.
 Token mixing has a weight for each pair of places (by way of the hidden layer), so it tells places apart, and the
 model needs no position embeddings. For the same reason it is bound to one number of patches: another image size needs
 other weights. [ConvMixer](../../conv_mixer/index.html) does both steps by convolutions, of one layer each: its
-weights belong to *distances* between patches, not to places.
+weights belong to *offsets* between patches, not to places.
 """
 
 import torch
