@@ -74,9 +74,12 @@
     return text.textContent.replace(/\n+$/, "") + "\n";
   }
 
+  const COPY_ICON = '<svg class="icon" viewBox="0 0 20 20" aria-hidden="true"><path d="M7 7h9v10H7zM13 7V3H4v10h3"/></svg>';
+
   function addCopyButtons() {
     for (const pre of $$(".code pre, .docs pre")) {
-      const button = element("button", { type: "button", class: "copy", "aria-label": "Copy this code" }, "Copy");
+      const button = element("button", { type: "button", class: "copy", "aria-label": "Copy this code" }, element("span", {}, "Copy"));
+      button.insertAdjacentHTML("afterbegin", COPY_ICON);
       button.addEventListener("click", () => copy(codeOf(pre), "Code copied"));
       if (pre.closest(".docs")) {
         const frame = element("div", { class: "code-frame" });
@@ -536,7 +539,7 @@
 
   /* What scrolls sideways must be within reach of the keyboard */
   function makeScrollersFocusable() {
-    for (const box of $$(".docs pre, .docs table, .docs math[display=block]")) {
+    for (const box of $$(".docs pre, .docs table, .docs div.math")) {
       if (box.scrollWidth > box.clientWidth + 1) box.setAttribute("tabindex", "0");
       else box.removeAttribute("tabindex");
     }
