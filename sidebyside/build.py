@@ -6,31 +6,32 @@ summary: The steps of a build, from the sources to a folder of files.
 
 # One run over a site
 
-[`Site`](site.py) is what one holds; a `Build` is what happens when it is asked for something. Its methods stand in the order
-in which they run.
+[`Site`](site.py) is what one holds; a `Build` is what happens when it is asked for something. Its methods
+stand in the order in which they run.
 """
 
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from sidebyside import __version__, generated, inventory, links, navigation
+from sidebyside import __version__, fonts, generated, inventory, links, navigation
 from sidebyside.cache import digest, to_json
 from sidebyside.discover import Source
 from sidebyside.inputs import Inputs, Record
 from sidebyside.links import LinkIndex, quote_path, relative_url, root_prefix
 from sidebyside.model import Diagnostic
 from sidebyside.navigation import Node
-from sidebyside.output import Manifest, OutputProblem, Written
+from sidebyside.output import Manifest, Written
 from sidebyside.page import Body, Page, page_from_json
-from sidebyside.render import Plan, Renderer
+from sidebyside.problem import OutputProblem
+from sidebyside.rendering import Plan, Renderer
 from sidebyside.repository import Repository, folder_in_repository
-from sidebyside.theme import theme_files
+from sidebyside.theme import FONT, theme_files
 from sidebyside.worker import Job, Reader, Writer, spread
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class Build:
             "children": [child.to_dict() for child in node.children],
             "data": {"root": root_prefix(node.url), "cards": cards},
         }
-        template = "index.html" if page is None or node.url == "index.html" else "page.html"
+        template = "page.html" if page else "index.html"
         return Plan(node.url, template, context, targets, references)
 
     def _card(self, name: str, href: str) -> dict[str, list[str]]:
@@ -284,7 +285,15 @@ class Build:
         """
         ### Hash of what all pages have in common
         """
-        return digest(self.site.engine, self.inputs.theme, to_json(self.site_context))
+        return digest(self.site.engine, self.inputs.theme, self.font_hash, to_json(self.site_context))
+
+    @cached_property
+    def math_characters(self) -> str:
+        return "".join(sorted(set().union(*(page.math_characters for page in self.pages))))
+
+    @cached_property
+    def font_hash(self) -> str:
+        return digest(self.math_characters)[:8] if self.math_characters else ""
 
     def _refuse_clashes(self, units: dict[str, str], files: dict[str, "generated.File"]) -> None:
         """
@@ -298,7 +307,9 @@ class Build:
     def _writer(self, folder: Path, owned: frozenset[str], compare_only: bool) -> Writer:
         pip_address = self.repository.pip_address if self.repository else ""
         overrides = self.site.settings.templates
-        return Writer(self.reader, folder, owned, self.site_context, overrides, pip_address, compare_only)
+        return Writer(
+            self.reader, folder, owned, self.site_context, overrides, pip_address, self.font_hash, compare_only
+        )
 
     def _write_pages(self, writer: Writer, jobs: list[Job]) -> list[Written | OutputProblem]:
         results: list[Written | OutputProblem] = []
@@ -311,7 +322,7 @@ class Build:
 
     def _finish(self, manifest: Manifest, outputs: dict[str, Written]) -> None:
         # The font depends on the machine's version of its package, and the list must not
-        files = {path: "" if path == generated.FONT else each.digest for path, each in outputs.items()}
+        files = {path: "" if path == FONT else each.digest for path, each in outputs.items()}
         for path in manifest.finish(files):
             message = "has no source any more, but was changed by hand; left alone"
             self.diagnostics.add(Diagnostic(path, 0, message, "warning"))
@@ -325,15 +336,15 @@ class Build:
         plan = self.connect()[0]
         source = self.inputs.sources[0]
         body = Body(**json.loads(self.reader.body(source, self.site.known[source.path][0])[0]))
-        renderer = Renderer(self.site_context, self.site.settings.templates, inline=self._read_inline)
-        return renderer.page(replace(plan, template="page.html"), body)
+        renderer = Renderer(self.site_context, self.site.settings.templates, self.font_hash, self._read_inline)
+        return renderer.page(plan, body)
 
     def _read_inline(self, path: str) -> bytes | None:
         """
         ### A file that the page carries inside itself
         """
-        if path == generated.FONT:
-            return generated.math_font(self.pages)
+        if path == FONT:
+            return fonts.subset(self.math_characters) if self.math_characters else None
         if file := theme_files(self.site.settings.templates).get(path):
             return file.read_bytes()
         name = unquote(path)

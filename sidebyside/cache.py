@@ -11,8 +11,8 @@ So the result is kept under a hash of everything that it came from: the bytes of
 the code of this package, the versions of the libraries and of Python.
 
 The cache lives in the user's own cache folder, never beside the source: a folder that was cloned from somewhere
-can hold anything, and a planted cache must not reach a page. For the same reason entries are JSON, which can only be read,
-and not pickles, which run. It may be deleted at any moment.
+can hold anything, and a planted cache must not reach a page. For the same reason entries are JSON, which can
+only be read, and not pickles, which run. It may be deleted at any moment.
 """
 
 import hashlib
@@ -53,7 +53,8 @@ def engine_fingerprint() -> str:
     """
     ## What makes the pages, as a hash
 
-    The package's own files are read rather than its version trusted, since its version stays while someone works on it.
+    The package's own files are read rather than its version trusted, since its version stays while someone
+    works on it.
     """
     here = Path(__file__).parent
     code = [part for file in sorted(here.glob("*.py")) for part in (file.name, file.read_bytes())]

@@ -7,7 +7,8 @@ summary: The commands build, serve, check and new.
 # Command line
 
 `sidebyside` and `python -m sidebyside` are the same. Pages go to a folder, diagnostics to the standard error,
-and the exit status says how it went: 0 where all is well, 1 where a page has an error, 2 where the command itself is wrong.
+and the exit status says how it went: 0 where all is well, 1 where a page has an error, 2 where the command
+itself is wrong.
 """
 
 import os
@@ -22,8 +23,8 @@ import click
 
 from sidebyside import __version__
 from sidebyside.discover import printable
-from sidebyside.output import OutputProblem
-from sidebyside.site import Progress, Report, Settings, Site, SiteProblem
+from sidebyside.problem import OutputProblem, Problem, SettingsProblem
+from sidebyside.site import Progress, Report, Settings, Site
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -54,7 +55,9 @@ def site_options(command: Command) -> Command:
     options = [
         click.argument("source", metavar="SRC", type=click.Path()),
         click.option("--title", default="", help="Name of the site. Without one, the title of its first page."),
-        click.option("--base-url", default="", metavar="URL", help="Where the site will be; adds canonical links and a sitemap."),
+        click.option(
+            "--base-url", default="", metavar="URL", help="Where the site will be; adds canonical links and a sitemap."
+        ),
         click.option(
             "--repo-url",
             default="",
@@ -80,8 +83,12 @@ def site_options(command: Command) -> Command:
             type=Inventory(),
             help="Link names to other documentation, by its objects.inv. May be repeated.",
         ),
-        click.option("--analytics", default="", metavar="ID", help="Measurement ID of Google Analytics. Off by default."),
-        click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes to use. One per core by default."),
+        click.option(
+            "--analytics", default="", metavar="ID", help="Measurement ID of Google Analytics. Off by default."
+        ),
+        click.option(
+            "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes to use. One per core by default."
+        ),
         click.option("--no-cache", is_flag=True, help="Render everything anew."),
         click.option("--strict", is_flag=True, help="Treat warnings as errors."),
         click.option("--quiet", is_flag=True, help="Print nothing but diagnostics."),
@@ -125,7 +132,9 @@ def build(source: str, out: Path | None, **options: Any) -> None:
         seconds = time.perf_counter() - started
         n_changed = len(report.changed)
         files = "nothing changed" if not n_changed else _count(n_changed, "file") + " written"
-        click.echo(f"{_summary(report, options['strict'])}, {files} in {seconds:.2f} s → {printable(str(target))}", err=True)
+        click.echo(
+            f"{_summary(report, options['strict'])}, {files} in {seconds:.2f} s → {printable(str(target))}", err=True
+        )
     sys.exit(_status(report, options["strict"]))
 
 
@@ -185,14 +194,9 @@ def _user_errors() -> Iterator[None]:
     """
     try:
         yield
-    except SiteProblem as problem:
+    except SettingsProblem as problem:
         raise click.UsageError(str(problem)) from None
-    except Exception as problem:
-        from sidebyside.inventory import InventoryError
-        from sidebyside.render import TemplateProblem
-
-        if not isinstance(problem, OutputProblem | TemplateProblem | InventoryError):
-            raise
+    except Problem as problem:
         click.secho(f"error: {problem}", fg="red", err=True)
         sys.exit(1)
 
@@ -203,7 +207,9 @@ def _print_diagnostics(report: Report, source: str, strict: bool) -> None:
         severity = "error" if strict else each.severity
         place = printable(os.path.join(folder, each.path)) + (f":{each.line}" if each.line else "")
         colour = "red" if severity == "error" else "yellow"
-        click.echo(f"{click.style(place, bold=True)}: {click.style(severity, fg=colour)}: {printable(each.message)}", err=True)
+        click.echo(
+            f"{click.style(place, bold=True)}: {click.style(severity, fg=colour)}: {printable(each.message)}", err=True
+        )
 
 
 def _status(report: Report, strict: bool) -> int:

@@ -152,7 +152,9 @@ def _walk(root: str, excluded: set[str]) -> tuple[dict[str, str], list[Diagnosti
             continue
         seen.add(real)
         if path.count("/") >= MAXIMUM_DEPTH:
-            diagnostics.append(Diagnostic(path, 0, f"folders nest deeper than {MAXIMUM_DEPTH}; not followed", "warning"))
+            diagnostics.append(
+                Diagnostic(path, 0, f"folders nest deeper than {MAXIMUM_DEPTH}; not followed", "warning")
+            )
             continue
         try:
             with os.scandir(folder) as listing:

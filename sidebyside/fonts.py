@@ -7,8 +7,8 @@ summary: STIX Two Math, cut down to the characters that a site uses.
 # The math font
 
 Browsers lay out MathML themselves, but need a font with a table of measures for it. STIX Two Math is such a font,
-free under the [Open Font License](https://openfontlicense.org). The package `ziamath` ships it. Whole it weighs hundreds of kilobytes;
-the characters of a site weigh a few dozen.
+free under the [Open Font License](https://openfontlicense.org). The package `ziamath` ships it. Whole it
+weighs hundreds of kilobytes; the characters of a site weigh a few dozen.
 """
 
 import io

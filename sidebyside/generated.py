@@ -10,7 +10,7 @@ summary: What a site holds besides its pages, from the sitemap to the math font.
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sidebyside import fonts, inventory, search
@@ -18,9 +18,8 @@ from sidebyside.cache import digest, to_json
 from sidebyside.inventory import Entry
 from sidebyside.links import quote_path
 from sidebyside.page import Body, Page
-from sidebyside.render import Plan, Renderer
-from sidebyside.site import FONT
-from sidebyside.theme import theme_files
+from sidebyside.rendering import Plan, Renderer
+from sidebyside.theme import FONT, theme_files
 
 if TYPE_CHECKING:
     from sidebyside.build import Build
@@ -59,20 +58,22 @@ def files(build: "Build", plans: list[Plan]) -> Iterator[File]:
     yield _search_index(build)
     yield _object_inventory(build)
     yield from _from_templates(build)
-    if characters := "".join(sorted(set().union(*(page.math_characters for page in build.pages)))):
-        yield File(FONT, digest(characters), lambda: math_font(build.pages))
+    if build.math_characters:
+        yield File(FONT, digest(build.math_characters), lambda: fonts.subset(build.math_characters))
 
 
 def _from_templates(build: "Build") -> Iterator[File]:
     """
     ### Sitemap, `robots.txt` and the page for addresses that do not exist
     """
-    renderer = Renderer(build.site_context, build.site.settings.templates)
+    renderer = Renderer(build.site_context, build.site.settings.templates, build.font_hash)
     canonical = [f"{build.site_context['base_url']}/{quote_path(node.url)}" for node in build.tree.nodes]
     canonical = [url.removesuffix("index.html") if url.endswith("/index.html") else url for url in canonical]
 
     def from_template(name: str) -> File:
-        return File(name, digest(build.common, to_json(canonical)), lambda: renderer.file(name, name, urls=canonical).encode())
+        return File(
+            name, digest(build.common, to_json(canonical)), lambda: renderer.file(name, name, urls=canonical).encode()
+        )
 
     if build.site.settings.base_url:
         yield from_template("sitemap.xml")
@@ -85,7 +86,7 @@ def _not_found(build: "Build", renderer: Renderer) -> str:
     ### It is shown at any depth, so that its links start at the root of the server
     """
     root = urlsplit(build.site.settings.base_url).path.rstrip("/") + "/"
-    context = {
+    context: dict[str, Any] = {
         **dict.fromkeys(("code_url", "source_href", "notebook_href", "colab_url", "canonical", "previous", "next")),
         "path": "404.html",
         "url": "404.html",
@@ -136,10 +137,3 @@ def _entries(page: Page) -> Iterator[Entry]:
     for definition in page.definitions:
         uri = f"{address}#{definition.name}"
         yield Entry(f"{page.module}.{definition.name}", f"py:{definition.kind}", uri)
-
-
-def math_font(pages: list[Page]) -> bytes:
-    """
-    ## The math font with the characters of these pages
-    """
-    return fonts.subset("".join(sorted(set().union(*(page.math_characters for page in pages)))))

@@ -6,8 +6,8 @@ summary: One hash over all that a build depends on, and the record of the last b
 
 # Is there anything to do?
 
-Most builds find that nothing changed. To know that, all inputs are read and hashed, and nothing else is imported or computed.
-A build that ends leaves a record: that hash, and the size and time of each file that it wrote.
+Most builds find that nothing changed. To know that, all inputs are read and hashed, and nothing else is
+imported or computed. A build that ends leaves a record: that hash, and the size and time of each file that it wrote.
 """
 
 import json
@@ -53,9 +53,12 @@ class Inputs:
         """
         found = discover(str(site.source), [str(folder)] if folder else [])
         keys = {
-            source.path: page_key(site.engine, site.package, source, _file_digest(source.file)) for source in found.sources
+            source.path: page_key(site.engine, site.package, source, _file_digest(source.file))
+            for source in found.sources
         }
-        theme = digest(*(part for name, file in theme_files(site.settings.templates).items() for part in _part(name, file)))
+        theme = digest(
+            *(part for name, file in theme_files(site.settings.templates).items() for part in _part(name, file))
+        )
         settings = site.settings
         key = digest(
             site.engine,

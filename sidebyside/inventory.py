@@ -6,9 +6,10 @@ summary: The names that other documentation explains, and the list by which othe
 
 # Inventories
 
-Sphinx publishes, beside each site that it builds, a file `objects.inv` with every documented name and the page it stands on.
-The format is [described by a tool that edits it](https://sphobjinv.readthedocs.io/en/stable/syntax.html).
-Those of Python, numpy and torch come with this package, cut down to names of Python, so that a build asks the network for nothing.
+Sphinx publishes, beside each site that it builds, a file `objects.inv` with every documented name and the page
+it stands on. The format is [described by a tool that edits
+it](https://sphobjinv.readthedocs.io/en/stable/syntax.html). Those of Python, numpy and torch come with this
+package, cut down to names of Python, so that a build asks the network for nothing.
 """
 
 import re
@@ -17,6 +18,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+from sidebyside.problem import InventoryProblem
 
 HEADER = "# Sphinx inventory version 2\n# Project: {project}\n# Version: {version}\n"
 HEADER_END = "# The remainder of this file is compressed using zlib.\n"
@@ -32,12 +35,6 @@ SHIPPED = {
     "torch": "https://docs.pytorch.org/docs/stable/",
 }
 FOLDER = Path(__file__).parent / "inventories"
-
-
-class InventoryError(ValueError):
-    """
-    ## A file that is no inventory
-    """
 
 
 @dataclass(frozen=True)
@@ -73,16 +70,16 @@ def read(data: bytes) -> dict[str, str]:
     """
     ## Names of Python and their pages
 
-    Raises `InventoryError` where the bytes are no inventory of version 2.
+    Raises `InventoryProblem` where the bytes are no inventory of version 2.
     """
     head, separator, packed = data.partition(HEADER_END.encode())
     if not separator or not head.startswith(b"# Sphinx inventory version 2"):
-        raise InventoryError("not a Sphinx inventory of version 2")
+        raise InventoryProblem("not a Sphinx inventory of version 2")
     try:
         unpacker = zlib.decompressobj()
         text = unpacker.decompress(packed, MAXIMUM_BYTES).decode()
     except (zlib.error, UnicodeDecodeError) as error:
-        raise InventoryError(f"the inventory is damaged: {error}") from None
+        raise InventoryProblem(f"the inventory is damaged: {error}") from None
     names: dict[str, str] = {}
     for line in text.split("\n"):
         match = LINE.fullmatch(line)
@@ -104,7 +101,9 @@ def read_file(file: Path) -> dict[str, str]:
     try:
         return _read_file(file, file.stat().st_mtime_ns)
     except OSError as error:
-        raise InventoryError(f"cannot be read: {error.strerror}") from None
+        raise InventoryProblem(f"{file}: cannot be read: {error.strerror}") from None
+    except InventoryProblem as problem:
+        raise InventoryProblem(f"{file}: {problem}") from None
 
 
 class Inventories:

@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from sidebyside.discover import inside, printable
@@ -25,7 +26,8 @@ from sidebyside.inventory import Inventories
 from sidebyside.model import Diagnostic, Link
 from sidebyside.page import Page
 
-# Characters that stand for themselves in the path of a URL. All others, `#`, `?`, `%` and quotes among them, are quoted.
+# Characters that stand for themselves in the path of a URL. All others, `#`, `?`, `%` and quotes among them,
+# are quoted.
 SAFE_IN_PATH = "/!$()*+,;=@-._~"
 SAFE_IN_ANCHOR = SAFE_IN_PATH + ":"
 
@@ -85,6 +87,7 @@ class Target:
     href: str | None
     asset: str = ""
     problem: str = ""
+    is_warning: bool = False
 
 
 @dataclass
@@ -181,6 +184,9 @@ class LinkIndex:
         anchor = unquote(anchor)
         if not path:
             return self._anchor(page, page, anchor, link)
+        if self.is_single_file and not link.is_image:
+            problem = f"{_shown(link)} leads to another file, which a page on its own does not carry along"
+            return Target(None, problem=problem, is_warning=True)
         goal = self._normalize(page, path)
         if goal is None:
             return Target(None, problem=f"{_shown(link)} leaves the source folder; give its full address instead")
@@ -235,10 +241,6 @@ class LinkIndex:
             return Target(None, problem=f"{_shown(link)} is not there{self._suggest(page, goal)}")
         if not inside(self.root, file):
             return Target(None, problem=f"{_shown(link)} is a symbolic link out of the source folder")
-        if self.is_single_file and not link.is_image:
-            return Target(
-                None, problem=f"{_shown(link)} is another file, which a page on its own does not carry along"
-            )
         return Target(relative_url(goal, page.url, anchor), asset=goal)
 
     def _suggest(self, page: Page, goal: str) -> str:
@@ -278,7 +280,8 @@ def check_links(index: LinkIndex, page: Page) -> tuple[dict[str, str | None], se
             assets.add(target.asset)
         if target.problem:
             kind = "image" if link.is_image else "link"
-            diagnostics.add(Diagnostic(page.path, link.line, f"broken {kind}: {target.problem}"))
+            severity: Literal["warning", "error"] = "warning" if target.is_warning else "error"
+            diagnostics.add(Diagnostic(page.path, link.line, f"broken {kind}: {target.problem}", severity))
     return targets, assets, sorted(diagnostics)
 
 

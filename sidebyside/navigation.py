@@ -147,7 +147,12 @@ def table_of_contents(page: Page) -> list[dict[str, Any]]:
     ## Headings of a page, and documented definitions that have none
     """
     entries: list[dict[str, Any]] = [
-        {"level": heading.level, "text": heading.text, "href": relative_url(page.url, page.url, heading.anchor), "section": heading.section}
+        {
+            "level": heading.level,
+            "text": heading.text,
+            "href": relative_url(page.url, page.url, heading.anchor),
+            "section": heading.section,
+        }
         for heading in page.headings
     ]
     headed = {heading.section for heading in page.headings}

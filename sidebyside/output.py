@@ -6,12 +6,12 @@ summary: Writes a site into a folder that may hold other things, and can be stop
 
 # Writing the site
 
-The output folder may hold files that are not ours: a `CNAME`, a page made by hand. So the list of files that a build wrote
-is kept beside them, in `.sidebyside.json`. What is on the list may be replaced, and removed when its source is gone.
-What is not is never touched.
+The output folder may hold files that are not ours: a `CNAME`, a page made by hand. So the list of files that a
+build wrote is kept beside them, in `.sidebyside.json`. What is on the list may be replaced, and removed when
+its source is gone. What is not is never touched.
 
-A build may be killed between any two of its steps. Each file is therefore written beside its place and moved there in one step,
-and the list names a file *before* that file is written.
+A build may be killed between any two of its steps. Each file is therefore written beside its place and moved
+there in one step, and the list names a file *before* that file is written.
 """
 
 import hashlib
@@ -23,18 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sidebyside.problem import OutputProblem
+
 MANIFEST = ".sidebyside.json"
 
 # Where files wait to be moved. Nothing else uses this name, so that what a killed build left there can go.
 WAITING = ".sidebyside.tmp"
-
-
-class OutputProblem(Exception):
-    """
-    ## A file that cannot be written
-
-    Its text says which one and why.
-    """
 
 
 @dataclass(frozen=True)
@@ -79,7 +73,9 @@ def write(folder: Path, path: str, data: bytes, owned: bool = True, compare_only
         same = _holds(file, data)
         if not same and not compare_only:
             if not owned and os.path.lexists(file):
-                raise OutputProblem(f"{path} is in the way: sidebyside did not write it and leaves it alone. Move it away")
+                raise OutputProblem(
+                    f"{path} is in the way: sidebyside did not write it and leaves it alone. Move it away"
+                )
             _replace(folder, file, data)
         status = os.lstat(file) if same or not compare_only else None
     except OSError as error:

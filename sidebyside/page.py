@@ -99,7 +99,8 @@ class Body:
     """
     ## The part of a page that only its own HTML needs
 
-    Kept apart from `Page`, because a site of thousands of pages holds all of those in memory, and of these one at a time.
+    Kept apart from `Page`, because a site of thousands of pages holds all of those in memory, and of these one
+    at a time.
     """
 
     sections: list[dict[str, Any]]
@@ -302,9 +303,7 @@ def _parse(text: str) -> ast.Module:
         return ast.parse(text)
 
 
-def _kind(
-    name: str, node: DefinitionNode, nodes: dict[str, DefinitionNode]
-) -> Literal["class", "function", "method"]:
+def _kind(name: str, node: DefinitionNode, nodes: dict[str, DefinitionNode]) -> Literal["class", "function", "method"]:
     if isinstance(node, ast.ClassDef):
         return "class"
     owner = nodes.get(name.rpartition(".")[0])

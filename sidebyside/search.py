@@ -63,7 +63,8 @@ def index_script(pages: list[tuple[str, str, str]], entries_of: Iterable[list[li
     ## The script, piece by piece
 
     * `pages` are address, title and summary of every page
-    * `entries_of` yields the entries of each of them, in the same order, so that a large site is never in memory at once
+    * `entries_of` yields the entries of each of them, in the same order, so that a large site is never in
+      memory at once
     """
     yield "window.sidebysideSearch={pages:"
     yield _script_json(pages)

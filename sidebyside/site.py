@@ -1,16 +1,16 @@
 """
 ---
 title: Building a site
-summary: From a folder to a site. Every page on its own first, in parallel and from the cache; then the links between them.
+summary: From a folder to a site. Each page on its own first, then the links between them.
 ---
 
 # Building a site
 
 A build has two halves. In the first, each source becomes a [page](page.py) on its own; nothing there depends on
 a neighbour, so that it runs in parallel and comes from the [cache](cache.py) where the file did not change.
-In the second, all pages are known: [links](links.py) and identifiers find their targets, and [templates](render.py)
-make the HTML. What a page takes from the others is gathered in a small *plan*, and only a page whose body or plan
-changed is rendered again. So editing one note in a thousand pages renders one page.
+In the second, all pages are known: [links](links.py) and identifiers find their targets, and
+[templates](rendering.py) make the HTML. What a page takes from the others is gathered in a small *plan*, and
+only a page whose body or plan changed is rendered again. So editing one note in a thousand pages renders one page.
 
 Before either half, one hash over every input says whether there is anything to do at all.
 """
@@ -27,21 +27,12 @@ from sidebyside.cache import Cache, cache_home, digest, engine_fingerprint, lock
 from sidebyside.discover import package_name
 from sidebyside.inputs import Inputs, Record, probe
 from sidebyside.model import Diagnostic
-from sidebyside.output import OutputProblem
+from sidebyside.problem import OutputProblem, SettingsProblem
+from sidebyside.theme import FONT
 
 if TYPE_CHECKING:
     from sidebyside.build import Build
     from sidebyside.page import Page
-
-FONT = "assets/stix-two-math.woff2"
-
-
-class SiteProblem(Exception):
-    """
-    ## A build that cannot start: a setting or a folder is wrong
-
-    Its text is for the user.
-    """
 
 
 @dataclass(frozen=True)
@@ -70,16 +61,18 @@ class Settings:
         """
         ### Refuse what cannot work
 
-        Raises `SiteProblem`.
+        Raises `SettingsProblem`.
         """
         for name, address in (("base-url", self.base_url), ("repo-url", self.repo_url)):
             if address and (urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).netloc):
-                raise SiteProblem(f"--{name} {address!r} is no address; it should look like https://example.org/docs")
+                raise SettingsProblem(
+                    f"--{name} {address!r} is no address; it should look like https://example.org/docs"
+                )
         if self.templates and not self.templates.is_dir():
-            raise SiteProblem(f"--templates {str(self.templates)!r} is no folder")
+            raise SettingsProblem(f"--templates {str(self.templates)!r} is no folder")
         for address, file in self.inventories:
             if not file.is_file():
-                raise SiteProblem(f"--inventory {address}={file}: there is no such file")
+                raise SettingsProblem(f"--inventory {address}={file}: there is no such file")
 
 
 @dataclass(frozen=True)
@@ -115,7 +108,7 @@ class Site:
     * `jobs` is the number of processes, by default one for each core, or one where there is little to do
     * `use_cache=False` neither reads nor writes the user's cache
 
-    Raises `SiteProblem` where a setting cannot work.
+    Raises `SettingsProblem` where a setting cannot work.
 
     A site that lives on, as it does in `serve`, keeps its pages in memory and does again only what changed.
     """
@@ -131,11 +124,11 @@ class Site:
         self.settings = settings or Settings()
         self.jobs = jobs or (os.cpu_count() or 1)
         if not self.source.exists():
-            raise SiteProblem(f"there is no {source}")
+            raise SettingsProblem(f"there is no {source}")
         self.settings.validate()
         self.is_single_file = self.source.is_file()
         if self.is_single_file and self.source.suffix not in (".py", ".md"):
-            raise SiteProblem(f"{source} is neither Python (.py) nor Markdown (.md)")
+            raise SettingsProblem(f"{source} is neither Python (.py) nor Markdown (.md)")
         self.root = self.source.parent if self.is_single_file else self.source
         self.package = package_name(str(self.root))
         self.pages: list[Page] = []
@@ -165,7 +158,8 @@ class Site:
         """
         ### Write the site into a folder
 
-        Raises `OutputProblem` where the folder cannot be written, and `TemplateProblem` for a template with a mistake.
+        Raises `OutputProblem` where the folder cannot be written, and `TemplateProblem` for a template with a
+        mistake.
         """
         folder = Path(os.path.abspath(out))
         try:
@@ -214,7 +208,7 @@ class Site:
         ### The page of a single file, with everything it needs inside
         """
         if not self.is_single_file:
-            raise SiteProblem(f"{self.source} is a folder; only one file can become one page")
+            raise SettingsProblem(f"{self.source} is a folder; only one file can become one page")
         build = self._begin(Inputs.collect(self, None), _no_progress)
         page = build.single_page()
         return page, Report(1, tuple(sorted(build.diagnostics)))

@@ -9,6 +9,9 @@ summary: Where the templates and their assets are, the author's own before those
 
 from pathlib import Path
 
+# Made by the build from a package, and not part of the theme's folder
+FONT = "assets/stix-two-math.woff2"
+
 PATTERNS = ("*.html", "*.xml", "*.txt", "assets/**/*")
 
 

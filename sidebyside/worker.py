@@ -30,9 +30,10 @@ from sidebyside import notebook
 from sidebyside.cache import Cache, digest
 from sidebyside.discover import Source
 from sidebyside.inputs import page_key
-from sidebyside.output import OutputProblem, Written, write
+from sidebyside.output import Written, write
 from sidebyside.page import Body, read_file, render_page
-from sidebyside.render import Plan, Renderer
+from sidebyside.problem import OutputProblem
+from sidebyside.rendering import Plan, Renderer
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -116,11 +117,12 @@ class Writer:
     site: dict[str, Any]
     overrides: Path | None = None
     pip_address: str = ""
+    font_hash: str = ""
     compare_only: bool = False
 
     @cached_property
     def renderer(self) -> Renderer:
-        return Renderer(self.site, self.overrides)
+        return Renderer(self.site, self.overrides, self.font_hash)
 
     def __call__(self, job: Job) -> list[Written | OutputProblem]:
         """

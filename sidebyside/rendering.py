@@ -1,7 +1,7 @@
 """
 ---
 title: Templates
-summary: The last step, from a page whose links are known to HTML, by Jinja templates that can be replaced one block at a time.
+summary: The last step, to HTML, by Jinja templates that can be replaced one block at a time.
 ---
 
 # From a page to HTML
@@ -15,8 +15,8 @@ under `default/`, and change one block of it:
 {% block footer %}<footer>Made by hand</footer>{% endblock %}
 ```
 
-Whatever comes from an author is escaped by Jinja itself. The only exceptions are the prose, which the sanitizer has seen,
-and the code, of which every token was escaped as it was highlighted.
+Whatever comes from an author is escaped by Jinja itself. The only exceptions are the prose, which the
+sanitizer has seen, and the code, of which every token was escaped as it was highlighted.
 """
 
 import base64
@@ -34,7 +34,8 @@ from typing import TYPE_CHECKING, Any
 from sidebyside.cache import digest
 from sidebyside.links import is_external, quote_path, root_prefix
 from sidebyside.page import REFERENCE, Body
-from sidebyside.theme import theme_files, theme_folder
+from sidebyside.problem import TemplateProblem
+from sidebyside.theme import FONT, theme_files, theme_folder
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -48,20 +49,13 @@ STYLE_URL = re.compile(r"""url\((["']?)([^"')]+)\1\)""")
 ReadFile = Callable[[str], bytes | None]
 
 
-class TemplateProblem(Exception):
-    """
-    ## A template that cannot be used
-
-    Its text says which one, the line, and what is wrong.
-    """
-
-
 @dataclass(frozen=True)
 class Plan:
     """
     ## All that a page needs besides its own body
 
-    It is plain data, small enough to be sent to another process, and its hash says whether the page must be rendered again.
+    It is plain data, small enough to be sent to another process, and its hash says whether the page must be
+    rendered again.
 
     * `template` is the file that renders the page
     * `context` is what the template gets as `page`, less the sections
@@ -82,11 +76,19 @@ class Renderer:
 
     * `site` is what every template gets as `site`
     * `overrides` is the author's own folder of templates
+    * `font_hash` changes with the characters of the math font, which is no file of the theme
     * `inline` reads a file of the site, for a page that carries everything inside itself
     """
 
-    def __init__(self, site: dict[str, Any], overrides: Path | None = None, inline: ReadFile | None = None):
+    def __init__(
+        self,
+        site: dict[str, Any],
+        overrides: Path | None = None,
+        font_hash: str = "",
+        inline: ReadFile | None = None,
+    ):
         self.site = site
+        self.font_hash = font_hash
         self.overrides = overrides
         self.inline = inline
         self.files = theme_files(overrides)
@@ -102,11 +104,10 @@ class Renderer:
 
     @cached_property
     def asset_hashes(self) -> dict[str, str]:
-        return {
-            name.removeprefix("assets/"): digest(file.read_bytes())[:8]
-            for name, file in self.files.items()
-            if name.startswith("assets/")
+        hashes = {
+            name: digest(file.read_bytes())[:8] for name, file in self.files.items() if name.startswith("assets/")
         }
+        return {**hashes, FONT: self.font_hash}
 
     def page(self, plan: Plan, body: Body) -> str:
         """
@@ -165,7 +166,7 @@ class Renderer:
         if self.inline is not None:
             data = self.inline(f"assets/{name}")
             return data_uri(name, data) if data is not None else ""
-        return f"{prefix}assets/{quote_path(name)}?h={self.asset_hashes.get(name, '')}"
+        return f"{prefix}assets/{quote_path(name)}?h={self.asset_hashes.get(f'assets/{name}', '')}"
 
     def _inline_style(self) -> str:
         """
