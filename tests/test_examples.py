@@ -34,7 +34,7 @@ def test_the_model_page_has_an_example():
     assert "example" in yaml.safe_load(PAGES["conv_mixer/__init__.py"])
 
 
-@pytest.mark.parametrize("page", [page for page, matter in PAGES.items() if "\nexample:" in matter])
+@pytest.mark.parametrize("page", [page for page, matter in PAGES.items() if "example:" in matter])
 def test_example_runs(page, tmp_path, monkeypatch):
     example = yaml.safe_load(PAGES[page])["example"]
     monkeypatch.chdir(tmp_path)

@@ -63,8 +63,6 @@ from labml_nn.utils import check_at_least, check_images, check_probability, clon
 
 class PatchEmbeddings(nn.Module):
     r"""
-    <a id="patch_embeddings"></a>
-
     ## Patch embeddings
 
     This cuts the image into squares of $p \times p$ pixels and describes each one by a vector of $h$ numbers
@@ -113,7 +111,7 @@ class PatchEmbeddings(nn.Module):
         )
         # $\sigma$
         self.act = activation()
-        # Batch normalization, with $2h$ parameters. [Below](#why_batch_norm) is why.
+        # Batch normalization, with $2h$ parameters. [Below](#why_batch_norm) it says why.
         self.norm = nn.BatchNorm2d(d_model, device=device, dtype=dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -138,8 +136,6 @@ class PatchEmbeddings(nn.Module):
 
 class ConvMixerLayer(nn.Module):
     r"""
-    <a id="layer"></a>
-
     ## ConvMixer layer
 
     A layer mixes locations first (equation 2 of the paper) and channels second (equation 3):
@@ -151,75 +147,8 @@ class ConvMixerLayer(nn.Module):
     \end{aligned}
     $$
 
-    Both keep the shape, so that layers stack without any adapter between them.
-
-    <a id="mixing_locations"></a>
-
-    ### Mixing locations
-
-    The depth-wise convolution gives each channel $c$ one filter $w_c$ of $k \times k$ weights. With
-    $r = \lfloor (k - 1) / 2 \rfloor$ it computes, at the patch in row $i$ and column $j$,
-
-    $$y_{c,i,j} = b_c + \sum_{u=0}^{k-1} \sum_{v=0}^{k-1} w_{c,u,v} \, z_{c,\, i+u-r,\, j+v-r}$$
-
-    It has $k^2$ weights per channel, however large the image is. An
-    [MLP-Mixer](../transformers/mlp_mixer/index.html) learns a weight for each pair of patches instead, and
-    [attention](../transformers/mha.html) computes one.
-    The kernels of ConvMixer are large, 5 to 9 patches wide, since this is the only place where patches meet.
-
-    <a id="same_padding"></a>
-
-    ### Same padding
-
-    Beyond the edge of the image, $z$ is taken as zero: the map is padded so that the output has as many rows and
-    columns as the input. This is what lets the residual connection add the two, and the layers be stacked to any
-    depth. It takes $k - 1$ rows of zeros. With an odd kernel half of them go to each side, and the window is centred
-    on its patch.
-
-    An even kernel has no centre. Its $k - 1$ rows cannot be halved, so one row more goes to the bottom and one column
-    more to the right: with $k = 4$ the window reaches one patch up and two patches down. The output thus leans half a
-    patch to the lower right, in each layer anew, and $d$ layers look around a point $d/2$ patches off. It works, but
-    prefer an odd kernel.
-
-    <a id="receptive_field"></a>
-
-    ### Receptive field
-
-    How many pixels can a feature depend on? After the patch embedding it sees one patch. Each depth-wise convolution
-    lets it see $k - 1$ patches more, in height and in width, and the point-wise convolution none. After $d$ layers
-    that is a square of $1 + d (k - 1)$ patches, whose edge in pixels is
-
-    $$p \, \big(1 + d (k - 1)\big)$$
-
-    With $p = 2$, $k = 7$ and $d = 8$ these are 98 pixels, three times the width of a CIFAR-10 picture. In the middle
-    of the picture three layers see all of it; a feature in one corner reaches $(k - 1)/2 = 3$ patches further with
-    every layer and takes five to see the opposite one, 15 patches away. The formula speaks of evaluation, where batch
-    normalization uses fixed statistics: in training every pixel of the batch touches the mean, and so has a faint
-    influence on everything.
-
-    <a id="one_residual"></a>
-
-    ### Only one residual connection
-
-    Transformers and MLP-Mixer put a residual connection around each of the two mixing steps, ConvMixer around the
-    first only. Around the spatial step it is natural: a patch keeps its own features and adds what its neighbours
-    say, and the filter need not spend effort on passing its centre through. The second step sees all the channels of
-    its patch and can keep of them what it needs. In the paper's ablation on CIFAR-10 a second residual connection,
-    around the point-wise convolution, made the results worse, and so did removing the first.
-
-    <a id="why_batch_norm"></a>
-
-    ### Batch normalization
-
-    Transformers use [layer normalization](../normalization/layer_norm/index.html), which treats each patch by
-    itself. [Batch normalization](../normalization/batch_norm/index.html) treats each *channel* by itself: it
-    takes mean and variance over all images and locations, so the differences between places in an image survive it.
-    That fits a layer that works channel by channel, and the training of convolutional networks had been tuned
-    around it for years. The paper found layer normalization worse here.
-    After training the statistics are constants; what is left is one multiplication and one addition per channel, which
-    [can be merged](inference.html) into the weights of the convolution behind it, almost everywhere.
-
-    Note the order: the normalization stands *behind* the activation.
+    Both keep the shape, so that layers stack without any adapter between them. Note the order inside each: convolution,
+    then activation, then normalization.
     """
 
     def __init__(
@@ -245,17 +174,68 @@ class ConvMixerLayer(nn.Module):
         self.d_model = d_model
         self.kernel_size = kernel_size
 
-        # The depth-wise convolution mixes locations. It is torch's `Conv2d` with one group per channel and same
-        # padding, with [a faster way to train](depth_wise.html); $h (k^2 + 1)$ parameters
+        # <a id="mixing_locations"></a>
+        #
+        # ### Mixing locations
+        #
+        # The depth-wise convolution gives each channel $c$ one filter $w_c$ of $k \times k$ weights. With
+        # $r = \lfloor (k - 1) / 2 \rfloor$ it computes, at the patch in row $i$ and column $j$,
+        #
+        # $$y_{c,i,j} = b_c + \sum_{u=0}^{k-1} \sum_{v=0}^{k-1} w_{c,u,v} \, z_{c,\, i+u-r,\, j+v-r}$$
+        #
+        # These are $h (k^2 + 1)$ parameters, however large the image is. An
+        # [MLP-Mixer](../transformers/mlp_mixer/index.html) learns a weight for each pair of patches instead, and
+        # [attention](../transformers/mha.html) computes one. The kernels of ConvMixer are large, 5 to 9 patches wide,
+        # since this is the only place where patches meet.
+        #
+        # <a id="same_padding"></a>
+        #
+        # ### Same padding
+        #
+        # Beyond the edge of the image, $z$ is taken as zero: the map is padded so that the output has as many rows and
+        # columns as the input. This is what lets the residual connection add the two, and the layers be stacked to any
+        # depth. It takes $k - 1$ rows of zeros. With an odd kernel half of them go to each side, and the window is
+        # centred on its patch.
+        #
+        # An even kernel has no centre. Its $k - 1$ rows cannot be halved, so one row more goes to the bottom and one
+        # column more to the right: with $k = 4$ the window reaches one patch up and two patches down. The output thus
+        # leans half a patch to the lower right, in each layer anew, and $d$ layers look around a point $d/2$ patches
+        # off. It works, but prefer an odd kernel.
+        #
+        # [The module](depth_wise.html) is torch's `Conv2d` with one group for each channel, and a faster way to train.
         self.depth_wise_conv = DepthWiseConv2d(d_model, kernel_size, device=device, dtype=dtype)
-        # Activation and batch normalization behind it, with $2h$ parameters
+        # $\sigma$
         self.act1 = activation()
+        # <a id="why_batch_norm"></a>
+        #
+        # ### Why batch normalization
+        #
+        # Transformers use [layer normalization](../normalization/layer_norm/index.html), which looks at each patch by
+        # itself and takes mean and variance over its channels.
+        # [Batch normalization](../normalization/batch_norm/index.html) looks at each *channel* by itself and takes them
+        # over all images and locations. That fits a layer that has just worked channel by channel: every
+        # channel comes out with the same mean and size, while the differences between places in an image stay.
+        # The paper found layer normalization worse here.
+        #
+        # After training, the statistics are constants. What is left is one multiplication and one addition per channel,
+        # which [merge](inference.html) into the convolution behind them, almost everywhere.
+        #
+        # There are $2h$ parameters, a scale and a shift for each channel.
         self.norm1 = nn.BatchNorm2d(d_model, device=device, dtype=dtype)
 
-        # The point-wise convolution mixes channels: a kernel of $1 \times 1$ is a linear layer of
-        # $h (h + 1)$ parameters, applied to each patch
+        # <a id="mixing_channels"></a>
+        #
+        # ### Mixing channels
+        #
+        # The point-wise convolution has a kernel of $1 \times 1$. It sees one patch and all of its channels, so it is a
+        # linear layer that is applied to each patch, with $h (h + 1)$ parameters:
+        #
+        # $$y_{c,i,j} = b_c + \sum_{c'=1}^{h} w_{c,c'} \, z'_{c',i,j}$$
+        #
+        # The [feed-forward network](../transformers/feed_forward.html) of a transformer does this with two layers,
+        # which are wider inside.
         self.point_wise_conv = nn.Conv2d(d_model, d_model, kernel_size=1, device=device, dtype=dtype)
-        # Activation and batch normalization behind that one, with another $2h$
+        # Activation and normalization as above, with another $2h$ parameters
         self.act2 = activation()
         self.norm2 = nn.BatchNorm2d(d_model, device=device, dtype=dtype)
 
@@ -272,11 +252,21 @@ class ConvMixerLayer(nn.Module):
         x = self.depth_wise_conv(x)
         x = self.act1(x)
         x = self.norm1(x)
-        # Add what was there before. `x += residual` would write into a tensor that others may hold, a forward hook
-        # for example, and saves nothing once the model is compiled.
+        # <a id="one_residual"></a>
+        #
+        # ### Only one residual connection
+        #
+        # Transformers and MLP-Mixer put a residual connection around each of the two mixing steps, ConvMixer around the
+        # first only. Here it is natural: a patch keeps its own features and adds what its neighbours say, and the
+        # filter need not spend effort on passing its centre through. The second step sees all the channels of its
+        # patch and can keep of them what it needs. In the paper's ablation on CIFAR-10, a second residual connection
+        # around the point-wise convolution made the results worse, and so did removing this one.
+        #
+        # (`x += residual` would write into a tensor that others may hold, a forward hook for example, and saves nothing
+        # once the model is compiled.)
         x = x + residual
 
-        # Mix the channels of each location
+        # Mix the channels of each location. There is no residual connection here.
         x = self.point_wise_conv(x)
         x = self.act2(x)
         x = self.norm2(x)
@@ -286,8 +276,6 @@ class ConvMixerLayer(nn.Module):
 
 class ClassificationHead(nn.Module):
     r"""
-    <a id="classification_head"></a>
-
     ## Classification head
 
     Averaging over all locations leaves one vector of $h$ numbers for the whole image, wherever in it things were,
@@ -350,15 +338,11 @@ class ClassificationHead(nn.Module):
 
 class ConvMixer(nn.Module):
     r"""
-    <a id="conv_mixer"></a>
+    <a id="parameters"></a>
 
     ## ConvMixer
 
-    Patch embeddings, $d$ layers, and the head: nothing else.
-
-    ### How many parameters?
-
-    Adding up the notes above:
+    Patch embeddings, $d$ layers, and the head: nothing else. In all it has these parameters:
 
     | part | convolution or linear layer | normalization |
     | --- | --- | --- |
@@ -391,10 +375,10 @@ class ConvMixer(nn.Module):
         grad_checkpointing: bool = False,
     ):
         """
-        * `conv_mixer_layer` is one [ConvMixer layer](#layer), the pattern for all of them
+        * `conv_mixer_layer` is one [ConvMixer layer](#ConvMixerLayer), the pattern for all of them
         * `n_layers` is the number of layers, $d$
-        * `patch_emb` makes the [patch embeddings](#patch_embeddings)
-        * `classification` is the [head](#classification_head)
+        * `patch_emb` makes the [patch embeddings](#PatchEmbeddings)
+        * `classification` is the [head](#ClassificationHead)
         * `grad_checkpointing` saves memory in training; [see below](#ConvMixer.set_grad_checkpointing)
 
         Raises a `ValueError` if `n_layers` is not a positive integer or the parts differ in `d_model`.
@@ -405,11 +389,28 @@ class ConvMixer(nn.Module):
         if len(set(widths)) > 1:
             raise ValueError(
                 "`patch_emb`, `conv_mixer_layer` and `classification` must agree in `d_model`, "
-                "but they have {}, {} and {}".format(*widths)
+                f"but they have {widths[0]}, {widths[1]} and {widths[2]}"
             )
         self.patch_emb = patch_emb
         self.classification = classification
-        # Copy the layer. Each copy [draws weights of its own](../utils.html#clone_module_list).
+        # <a id="receptive_field"></a>
+        #
+        # ### Receptive field
+        #
+        # How many pixels can a feature depend on? After the patch embedding it sees one patch. Each depth-wise
+        # convolution lets it see $k - 1$ patches more, in height and in width, and the point-wise convolution none.
+        # After $d$ layers that is a square of $1 + d (k - 1)$ patches, whose edge in pixels is
+        #
+        # $$p \, \big(1 + d (k - 1)\big)$$
+        #
+        # With $p = 2$, $k = 7$ and $d = 8$ these are 98 pixels, three times the width of a CIFAR-10 picture. In the
+        # middle of the picture three layers see all of it. A feature in one corner reaches $(k - 1)/2 = 3$ patches
+        # further with every layer, and takes five of them to see the opposite corner, 15 patches away.
+        #
+        # This is so in evaluation, where batch normalization uses fixed statistics. In training every pixel of the
+        # batch touches the mean, and so has a faint influence on everything.
+        #
+        # So here are the $d$ layers. Each copy [draws weights of its own](../utils.html#clone_module_list).
         self.conv_mixer_layers = clone_module_list(conv_mixer_layer, n_layers)
         self.grad_checkpointing = grad_checkpointing
 

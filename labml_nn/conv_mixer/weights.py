@@ -5,8 +5,7 @@ summary: >
   Load ConvMixer weights saved by timm or by the authors' nn.Sequential model, with a clear refusal where they do not
   fit.
 example: |
-  from torch import nn
-  from labml_nn.conv_mixer import ConvMixer, conv_mixer
+  from labml_nn.conv_mixer import conv_mixer
   from labml_nn.conv_mixer.weights import load_weights, sequential_names
 
   # Stands for a file: what the authors' code would have saved for the same model

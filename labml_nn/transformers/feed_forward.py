@@ -1,7 +1,11 @@
 r"""
 ---
-title: Feed-forward network summary: The position-wise feed-forward network of the transformer, and its gated variants
-GLU, Bilinear, ReGLU, GEGLU and SwiGLU. symbols: {b: batch_size, n: seq_len, h: d_model, f: d_ff} example: |
+title: Feed-forward network
+summary: >
+  The position-wise feed-forward network of the transformer, and its gated variants GLU, Bilinear, ReGLU, GEGLU and
+  SwiGLU.
+symbols: {b: batch_size, n: seq_len, h: d_model, f: d_ff}
+example: |
   import torch
   from torch import nn
   from labml_nn.transformers.feed_forward import FeedForward
@@ -63,8 +67,6 @@ from labml_nn.utils import check_at_least, check_probability
 
 class FeedForward(nn.Module):
     """
-    <a id="feed_forward"></a>
-
     ## Feed-forward network
     """
 

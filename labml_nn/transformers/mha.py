@@ -1,7 +1,10 @@
 r"""
 ---
-title: Multi-head attention summary: Scaled dot-product attention with several heads in PyTorch, with shapes at every
-step and masks that do not make NaN. symbols: {b: batch_size, n: seq_len, h: d_model, a: heads} example: |
+title: Multi-head attention
+summary: >
+  Scaled dot-product attention with several heads in PyTorch, with shapes at every step and masks that do not make NaN.
+symbols: {b: batch_size, n: seq_len, h: d_model, a: heads}
+example: |
   import torch
   from labml_nn.transformers.mha import MultiHeadAttention, causal_mask
 
@@ -50,8 +53,6 @@ from labml_nn.utils import check_at_least, check_probability
 
 class MultiHeadAttention(nn.Module):
     r"""
-    <a id="mha"></a>
-
     ## Multi-head attention
     """
 

@@ -64,8 +64,6 @@ from labml_nn.utils import check_at_least
 
 class BatchNorm(nn.Module):
     r"""
-    <a id="batch_norm"></a>
-
     ## Batch normalization
 
     One module serves for features `[batch_size, channels]`, sequences `[batch_size, channels, length]`,

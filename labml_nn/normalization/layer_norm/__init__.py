@@ -52,8 +52,6 @@ from labml_nn.utils import check_at_least
 
 class LayerNorm(nn.Module):
     r"""
-    <a id="layer_norm"></a>
-
     ## Layer normalization
     """
 

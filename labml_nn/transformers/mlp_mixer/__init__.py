@@ -56,8 +56,6 @@ from labml_nn.utils import check_at_least, clone_module_list
 
 class MLPMixerLayer(nn.Module):
     """
-    <a id="layer"></a>
-
     ## Mixer layer
 
     The same module serves both steps, and turning the table is all that makes the difference.
@@ -94,16 +92,14 @@ class MLPMixerLayer(nn.Module):
 
 class MLPMixer(nn.Module):
     """
-    <a id="mlp_mixer"></a>
-
     ## MLP-Mixer
     """
 
     def __init__(self, mixer_layer: MLPMixerLayer, n_layers: int, patch_emb: PatchEmbeddings, n_classes: int):
         """
-        * `mixer_layer` is one [layer](#layer), the pattern for all of them
+        * `mixer_layer` is one [layer](#MLPMixerLayer), the pattern for all of them
         * `n_layers` is the number of layers
-        * `patch_emb` makes the [patch embeddings](../vit/index.html#patch_embeddings), which are those of ViT
+        * `patch_emb` makes the [patch embeddings](../vit/index.html#PatchEmbeddings), which are those of ViT
         * `n_classes` is the number of classes
 
         Raises a `ValueError` if a number is not a positive integer.

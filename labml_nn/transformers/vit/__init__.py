@@ -23,7 +23,7 @@ This is an annotated [PyTorch](https://pytorch.org) implementation of
 by Alexey Dosovitskiy and others.
 
 A transformer reads a sequence of vectors. To make it read an image, cut the image into patches, and let each patch be
-a word. The rest is the encoder of a text transformer, all but unchanged. (equations 1 to 4 of the paper):
+a word. The rest is the encoder of a text transformer, all but unchanged (equations 1 to 4 of the paper):
 
 $$
 \begin{aligned}
@@ -55,8 +55,6 @@ from labml_nn.utils import check_at_least, check_images, clone_module_list
 
 class PatchEmbeddings(nn.Module):
     r"""
-    <a id="patch_embeddings"></a>
-
     ## Patch embeddings
 
     Cutting the image into patches, flattening them, and applying one linear layer $E$ to each is the same as a
@@ -95,8 +93,6 @@ class PatchEmbeddings(nn.Module):
 
 class TransformerLayer(nn.Module):
     r"""
-    <a id="layer"></a>
-
     ## Encoder layer
 
     [Attention](../mha.html) mixes positions, [the feed-forward network](../feed_forward.html) mixes features, and
@@ -138,8 +134,6 @@ class TransformerLayer(nn.Module):
 
 class VisionTransformer(nn.Module):
     """
-    <a id="vit"></a>
-
     ## Vision Transformer
     """
 
@@ -152,9 +146,9 @@ class VisionTransformer(nn.Module):
         n_classes: int,
     ):
         r"""
-        * `transformer_layer` is one [encoder layer](#layer), the pattern for all of them
+        * `transformer_layer` is one [encoder layer](#TransformerLayer), the pattern for all of them
         * `n_layers` is the number of layers
-        * `patch_emb` makes the [patch embeddings](#patch_embeddings)
+        * `patch_emb` makes the [patch embeddings](#PatchEmbeddings)
         * `image_size` is the height and width of the images, or their edge if they are square: the number of patches
           decides how many position embeddings there are
         * `n_classes` is the number of classes
