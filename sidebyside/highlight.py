@@ -8,8 +8,8 @@ Every line of code becomes one element with an anchor, its number, and its token
 once and cut into sections afterwards, because a string may reach over many lines, and what a line means depends on
 what stands above it.
 
-[Pygments](https://pygments.org) says what each token is. [`references`](references.py) says what a name refers to; such a name
-carries it in `data-ref`, and [`site`](site.py) makes a link of it where it knows the target.
+[Pygments](https://pygments.org) says what each token is. [`references`](references.py) says what a name refers to;
+such a name carries it in `data-ref`, and [`site`](site.py) makes a link of it where it knows the target.
 """
 
 from collections.abc import Iterable, Iterator
@@ -45,12 +45,14 @@ def render(document: Document, package: str = "") -> dict[int, str]:
     lines = list(_lines(with_references(_tokens(document.text, _lexer("python")), references)))
     rendered = {}
     for section in sections:
-        count = section.code.count("\n") + 1
-        rendered[section.number] = "".join(
-            f'<span class="line" id="L{number}"><a class="lineno" href="#L{number}">{number}</a>{lines[number - 1]}\n</span>'
-            for number in range(section.code_line, section.code_line + count)
-        )
+        last = section.code_line + section.code.count("\n")
+        numbers = range(section.code_line, last + 1)
+        rendered[section.number] = "".join(_line(number, lines[number - 1]) for number in numbers)
     return rendered
+
+
+def _line(number: int, html: str) -> str:
+    return f'<span class="line" id="L{number}"><a class="lineno" href="#L{number}">{number}</a>{html}\n</span>'
 
 
 def render_snippet(code: str, language: str) -> str:

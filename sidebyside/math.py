@@ -8,9 +8,10 @@ A formula becomes MathML when the site is built. A browser shows that by itself,
 and nothing has to be loaded.
 
 [latex2mathml](https://github.com/roniemartinez/latex2mathml) does the translation. It never complains: a command
-that it does not know stays in the output with its backslash, and `aligned` loses its columns without a word. So we work on
-both of its sides. Before it, we write in other words what it does not understand. Behind it, we go through the tree,
-repair what is left, and refuse what nobody would want to read. A formula is right or it is an error; it is never half shown.
+that it does not know stays in the output with its backslash, and `aligned` loses its columns without a word.
+So we work on both of its sides. Before it, we write in other words what it does not understand. Behind it, we go
+through the tree, repair what is left, and refuse what nobody would want to read. A formula is right
+or it is an error; it is never half shown.
 
 The tree is also where a stranger's formula is made harmless: we print it ourselves, with the attributes that we know.
 """
@@ -122,11 +123,9 @@ ENVIRONMENTS: Final = {
     **dict.fromkeys(("equation", "equation*", "displaymath", "math"), ""),
     **dict.fromkeys(("cases", "dcases", "cases*", "dcases*"), "cases"),
     **dict.fromkeys(("rcases", "drcases"), "rcases"),
-    **{
-        name: name
-        for name in ("split", "array", "smallmatrix", "displaylines")
-        + tuple(f"{kind}matrix{star}" for kind in ("", "p", "b", "B", "v", "V") for star in ("", "*"))
-    },
+    **{name: name for name in ("split", "array", "smallmatrix", "displaylines")},
+    **{name: name for kind in "pbBvV" for name in (f"{kind}matrix", f"{kind}matrix*")},
+    **{name: name for name in ("matrix", "matrix*")},
     "subarray": "array",
 }
 
@@ -135,7 +134,8 @@ DIMENSION: Final = r"-?[\d.]+\s*(?:em|ex|pt|px|mm|cm|in|mu|pc)"
 Rewrite = str | Callable[[re.Match[str]], str]
 
 REWRITES: Final[tuple[tuple[re.Pattern[str], Rewrite], ...]] = (
-    # Extra space between lines, and where an environment sits on the line, are dropped; the number of columns is counted anyway.
+    # Extra space between lines, and where an environment sits on the line, are dropped.
+    # The number of columns is counted anyway.
     (re.compile(rf"\\\\\s*\[{DIMENSION}\s*\]"), r"\\\\ "),
     (re.compile(r"(\\begin\s*\{(?:aligned|gathered|array|alignedat)\})\s*\[[tbc]\]"), r"\1"),
     (re.compile(r"(\\begin\s*\{(?:alignat\*?|alignedat)\})\s*\{\d+\}"), r"\1"),
@@ -182,11 +182,14 @@ def _environment(command: str, name: str) -> str:
 
 # ## Behind: print the tree
 #
-# Elements and attributes that may reach the page. What MathML Core does not know does no harm, and a theme can style it.
+# Attributes that may reach the page. What MathML Core does not know does no harm, and a theme can style it.
 ATTRIBUTES: Final = frozenset(
-    """accent accentunder columnalign columnlines columnspacing depth displaystyle fence form height largeop linethickness
-    lspace mathbackground mathcolor mathsize maxsize minsize movablelimits notation rowlines rowspacing rspace
-    scriptlevel separator stretchy symmetric voffset width""".split()
+    (
+        *("accent", "accentunder", "depth", "displaystyle", "fence", "form", "height", "largeop", "linethickness"),
+        *("lspace", "mathbackground", "mathcolor", "mathsize", "maxsize", "minsize", "movablelimits", "notation"),
+        *("rspace", "scriptlevel", "separator", "stretchy", "symmetric", "voffset", "width"),
+        *("columnalign", "columnlines", "columnspacing", "rowlines", "rowspacing"),
+    )
 )
 ATTRIBUTE_VALUE: Final = re.compile(r"[\w#.+\-% ]*")
 
@@ -298,7 +301,8 @@ STYLES: Final = {
 
 
 def _is_upright(character: str, written: str) -> bool:
-    # `\mathrm{d}` arrives as the character reference of a plain letter. Greek capitals and the nabla stand upright in LaTeX.
+    # `\mathrm{d}` arrives as the character reference of a plain letter.
+    # Greek capitals and the nabla stand upright in LaTeX.
     return (character.isascii() and written != character) or character == "∇" or "Α" <= character <= "Ω"
 
 
@@ -307,8 +311,8 @@ def styled(character: str, variant: str) -> str:
     """
     ### A letter in another style
 
-    Browsers have dropped MathML's `mathvariant`. A bold x is a character of its own in Unicode, and we find it by its name:
-    `LATIN SMALL LETTER X` becomes `MATHEMATICAL BOLD SMALL X`. A few were in Unicode before, such as `DOUBLE-STRUCK CAPITAL R`.
+    Browsers have dropped MathML's `mathvariant`. A bold x is a character of its own in Unicode, and we find it by its
+    name: `LATIN SMALL LETTER X` becomes `MATHEMATICAL BOLD SMALL X`. A few are older, such as `DOUBLE-STRUCK CAPITAL R`.
     A character that has no such twin stays as it is.
     """
     name = unicodedata.name(character, "")

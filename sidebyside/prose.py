@@ -434,12 +434,12 @@ def _end_of_formula(text: str, start: int, limit: int, markup: str) -> int:
     if not first or (markup == "$" and first.isspace()):
         return -1
     position = start
-    while 0 <= (position := text.find("$", position, limit)):
+    while (position := text.find("$", position, limit)) >= 0:
         backslashes = len(text[start:position]) - len(text[start:position].rstrip("\\"))
         if backslashes % 2 == 0 and position > start and text.startswith(markup, position):
             break
         position += 1
-    if position < 0 or text.count("`", start) > 1 and "`" in text[start:position]:
+    if position < 0 or (text.count("`", start) > 1 and "`" in text[start:position]):
         return -1
     behind = text[position + 1 : position + 2]
     if markup == "$" and behind.isdigit():
