@@ -37,7 +37,7 @@ from torch import nn
 from labml_nn.conv_mixer import ClassificationHead, ConvMixer, ConvMixerLayer, PatchEmbeddings
 from labml_nn.experiments.cifar10 import CIFAR10Configs
 from labml_nn.helpers.runs import run_command
-from labml_nn.helpers.settings import Size
+from labml_nn.helpers.settings import SettingsError, Size
 
 
 class Configs(CIFAR10Configs):
@@ -76,7 +76,12 @@ class Configs(CIFAR10Configs):
 def conv_mixer(c: Configs) -> nn.Module:
     """
     ### The model
+
+    Raises a `SettingsError` where the pictures are smaller than a patch.
     """
+    height, width = c.data.train.images.shape[-2:]
+    if c.patch_size > min(height, width):
+        raise SettingsError(f"patch_size={c.patch_size}: the pictures have {height} × {width} pixels, too few for it")
     model = ConvMixer(
         ConvMixerLayer(c.d_model, c.kernel_size),
         c.n_layers,

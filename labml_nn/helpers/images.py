@@ -46,9 +46,10 @@ class LabelledImages:
         The last batch holds what is left.
         """
         if order is None:
-            yield from zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True)
-            return
-        for indexes in order.to(self.labels.device).split(batch_size):
+            order = torch.arange(len(self))
+        order = order.to(self.labels.device)
+        for start in range(0, len(order), batch_size):
+            indexes = order[start : start + batch_size]
             yield self.images.index_select(0, indexes), self.labels.index_select(0, indexes)
 
 

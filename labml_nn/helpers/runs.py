@@ -1,7 +1,7 @@
 """
 ---
 title: Runs and their folders
-summary: From the command line to a finished run, with labml, a folder, a summary, and a way to go on after an interruption.
+summary: From the command line to a finished run, with labml, a folder, a summary, and a way to go on.
 ---
 
 # Runs and their folders

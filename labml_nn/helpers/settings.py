@@ -216,7 +216,7 @@ def parse_arguments(settings: dict[str, Setting], arguments: Sequence[str]) -> d
         name, equals, text = argument.lstrip("-").partition("=")
         if name not in settings:
             hint = closest(name, list(settings)) or " (--help lists them all)"
-            raise SettingsError(f"{argument}: there is no setting {name or argument!r}{hint}")
+            raise SettingsError(f"{argument}: there is no setting {name or argument}{hint}")
         if not equals:
             raise SettingsError(f"{argument}: write {name}=VALUE, {settings[name].kind}")
         if name in values:
