@@ -13,6 +13,7 @@ itself is wrong.
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -154,6 +155,51 @@ def check(source: str, external: bool, **options: Any) -> None:
     if not options["quiet"]:
         click.echo(_summary(report, options["strict"]), err=True)
     sys.exit(_status(report, options["strict"]))
+
+
+@main.command()
+@site_options
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+def serve(source: str, port: int, **options: Any) -> None:
+    """Preview SRC and reload the page on each save.
+
+    Listens on 127.0.0.1 only. If the port is taken, the next free one is used. Ctrl-C ends it.
+    """
+    # The preview has an address of its own
+    options["base_url"] = ""
+    with _user_errors():
+        site = _site(source, options)
+        _serve(site, source, port, options)
+
+
+def _serve(site: Site, source: str, port: int, options: dict[str, Any]) -> None:
+    from sidebyside.serve import Builder, open_server, preview_of, watch
+
+    def on_report(report: Report) -> None:
+        _print_diagnostics(report, source, options["strict"])
+        if not options["quiet"]:
+            click.echo(
+                f"{_summary(report, options['strict'])}, {_count(len(report.changed), 'file')} written", err=True
+            )
+
+    preview = preview_of(site)
+    builder = Builder(site, preview, source, on_report)
+    builder.build()
+    # From here on there are threads, and forking processes beside them is unsafe
+    site.jobs = 1
+    server = open_server(port, preview)
+    stop = threading.Event()
+    listener = threading.Thread(target=server.serve_forever, daemon=True)
+    listener.start()
+    click.echo(f"Serving {printable(source)} at http://127.0.0.1:{server.server_address[1]}/ (Ctrl-C ends it)")
+    try:
+        watch(builder, stop)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        stop.set()
+        preview.end()
+        server.shutdown()
 
 
 def _site(source: str, options: dict[str, Any]) -> Site:
