@@ -448,7 +448,8 @@
   async function openSearch() {
     if (!searchButton || searchButton.hidden) return;
     try {
-      await Promise.all([loadScript(indexAddress), loadScript(searchScript)]);
+      await loadScript(indexAddress);
+      await loadScript(searchScript);
       window.sidebysideSearch.open(data.root ?? "");
     } catch {
       searchButton.hidden = true;
