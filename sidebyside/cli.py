@@ -17,13 +17,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
 from sidebyside import __version__
 from sidebyside.discover import printable
+from sidebyside.model import Diagnostic
 from sidebyside.problem import OutputProblem, Problem, SettingsProblem
 from sidebyside.site import Progress, Report, Settings, Site
 
@@ -151,10 +153,56 @@ def check(source: str, external: bool, **options: Any) -> None:
         site = _site(source, options)
         with _progress(options["quiet"]) as progress:
             report = site.check(progress)
+    if external:
+        report = replace(report, diagnostics=(*report.diagnostics, *_check_external(site, source)))
     _print_diagnostics(report, source, options["strict"])
     if not options["quiet"]:
         click.echo(_summary(report, options["strict"]), err=True)
     sys.exit(_status(report, options["strict"]))
+
+
+def _check_external(site: Site, source: str) -> list[Diagnostic]:
+    """
+    ### List the links that leave the site, on the standard output, and report the dead ones
+    """
+    from sidebyside.check import ask_all
+    from sidebyside.links import external_links
+
+    links = external_links(site.pages)
+    diagnostics = []
+    n_offline = 0
+    for answer in ask_all(links):
+        n_offline += answer.is_offline
+        mark = {True: "alive", False: "dead", None: "unsure"}[answer.is_alive]
+        for path, line in links[answer.address]:
+            click.echo(f"{_place(source, path, line)}: {mark}: {printable(answer.address)}")
+            if not answer.is_alive:
+                severity: Literal["error", "warning"] = "warning" if answer.is_alive is None else "error"
+                message = f"external link: {printable(answer.address)} {answer.text}"
+                diagnostics.append(Diagnostic(path, line, message, severity))
+    if links and n_offline == len(links):
+        message = "no link could be looked up: there seems to be no network here, so external links were not checked"
+        return [Diagnostic("", 0, message)]
+    return sorted(diagnostics)
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def new(folder: Path) -> None:
+    """Start a project in DIR.
+
+    Writes two pages, a template that changes one block, and a workflow that publishes the site on GitHub Pages.
+    The folder has to be empty, or not there yet.
+    """
+    from sidebyside.new import create
+
+    with _user_errors():
+        files = create(folder)
+    for name in files:
+        click.echo(printable(str(folder / name)))
+    click.echo(
+        f"\nNow: sidebyside serve {printable(str(folder / 'pages'))} --templates {printable(str(folder / 'templates'))}"
+    )
 
 
 @main.command()
@@ -248,14 +296,21 @@ def _user_errors() -> Iterator[None]:
 
 
 def _print_diagnostics(report: Report, source: str, strict: bool) -> None:
-    folder = source if os.path.isdir(source) else os.path.dirname(source)
     for each in report.diagnostics:
         severity = "error" if strict else each.severity
-        place = printable(os.path.join(folder, each.path)) + (f":{each.line}" if each.line else "")
+        place = _place(source, each.path, each.line)
         colour = "red" if severity == "error" else "yellow"
         click.echo(
             f"{click.style(place, bold=True)}: {click.style(severity, fg=colour)}: {printable(each.message)}", err=True
         )
+
+
+def _place(source: str, path: str, line: int) -> str:
+    """
+    ### `file:line` relative to where the command was called, so that editors find it
+    """
+    folder = source if os.path.isdir(source) else os.path.dirname(source)
+    return printable(os.path.join(folder, path) if path else source) + (f":{line}" if line else "")
 
 
 def _status(report: Report, strict: bool) -> int:
