@@ -141,7 +141,8 @@ class CIFAR10Configs(BaseConfigs):
 
     mixed_precision: Precision = "auto"
     """
-    `bf16` computes the model in bfloat16 where that is safe; `auto` does so on a GPU.
+    `bf16` computes the model in bfloat16 where that is safe; `auto` does so on a GPU, and on a CPU that has
+    instructions for it.
     """
 
     channels_last: Switch = "auto"
