@@ -170,7 +170,7 @@ def depth_wise_convolution(
     x = x.contiguous(memory_format=torch.channels_last)
     result = torch.empty_like(x)
     taps = weight.flatten(1).t().float().contiguous()
-    bias = None if bias is None else bias.float()
+    bias = None if bias is None else bias.float().contiguous()
     convolve = getattr(library, f"convolve_{native.type_name(x.dtype)}")
     convolve(
         *map(native.address, (result, x, taps, bias)),
