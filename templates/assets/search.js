@@ -29,12 +29,12 @@
     })),
   ];
 
-  /* How well a word fits a field: whole words beat beginnings of words, and what is inside a word does not count. */
+  /* How well a word fits a field: whole words beat beginnings of words by a little, and what is inside a word does not count. */
   function fit(word, field) {
     for (let at = field.indexOf(word); at >= 0; at = field.indexOf(word, at + 1)) {
       if (at > 0 && /[\p{L}\p{N}]/u.test(field[at - 1]) && /[\p{L}\p{N}]/u.test(word[0])) continue;
       const after = field[at + word.length];
-      return after === undefined || !/[\p{L}\p{N}_]/u.test(after) ? 2 : 1;
+      return after === undefined || !/[\p{L}\p{N}_]/u.test(after) ? 5 : 4;
     }
     return 0;
   }
@@ -51,7 +51,9 @@
       if (!best) return 0;
       total += best;
     }
-    return isOwn ? total : 0;
+    const title = entry.fields.heading ?? entry.fields.title;
+    const isPhrase = fit(words.join(" "), title) > 0;
+    return isOwn ? total * (isPhrase ? 2 : 1) : 0;
   }
 
   const wordsOf = (query) => fold(query).split(/\s+/).filter(Boolean);
@@ -110,7 +112,7 @@
 
   function build(root) {
     const input = make("input", {
-      type: "search", role: "combobox", "aria-label": "Search", "aria-expanded": "false", "aria-controls": "search-results",
+      type: "text", enterkeyhint: "go", role: "combobox", "aria-label": "Search", "aria-expanded": "false", "aria-controls": "search-results",
       "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false", placeholder: "Search titles, names and text",
     });
     const list = make("div", { role: "listbox", id: "search-results", class: "results", "aria-label": "Results" });
