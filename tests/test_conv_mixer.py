@@ -105,6 +105,7 @@ def test_receptive_field(kernel_size, n_layers, patch_size):
     assert (low + high) / 2 == middle_of_patch(patch_size)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.parametrize("kernel_size, n_layers", [(2, 1), (2, 3), (4, 2)])
 def test_an_even_kernel_looks_half_a_patch_to_the_lower_right_per_layer(kernel_size, n_layers):
     low, high = influence(kernel_size, n_layers, patch_size=2)
@@ -330,6 +331,21 @@ def test_bfloat16_autocast_trains_close_to_float32():
     loss.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.dtype == torch.float32 and parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that CUDA runs on")
+@pytest.mark.parametrize("grad_checkpointing", [False, True])
+def test_a_gpu_computes_the_same(grad_checkpointing):
+    plain = small()
+    model = copy.deepcopy(plain).to("cuda", memory_format=torch.channels_last)
+    model.set_grad_checkpointing(grad_checkpointing)
+    images = torch.randn(4, 3, 16, 16)
+    plain(images).square().sum().backward()
+    model(images.to("cuda", memory_format=torch.channels_last)).square().sum().backward()
+    for (name, expected), parameter in zip(plain.named_parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad.cpu(), expected.grad, rtol=1e-2, atol=1e-2, msg=name)
+    for (name, expected), value in zip(plain.named_buffers(), model.buffers(), strict=True):
+        torch.testing.assert_close(value.cpu(), expected, rtol=1e-3, atol=1e-3, msg=name)
 
 
 # Mistakes

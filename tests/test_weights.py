@@ -99,6 +99,7 @@ def test_logits_equal_those_of_the_authors_sequential():
         torch.testing.assert_close(ours(images), theirs(images), rtol=0, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @torch.no_grad()
 def test_an_even_kernel_leans_the_way_timms_does():
     theirs = as_if_trained(timm.models.convmixer.ConvMixer(16, 2, kernel_size=4, patch_size=2, num_classes=5))

@@ -109,7 +109,7 @@ class PatchEmbeddings(nn.Module):
         self.conv = nn.Conv2d(
             in_channels, d_model, kernel_size=patch_size, stride=patch_size, device=device, dtype=dtype
         )
-        # $\sigma$
+        # The activation, $\sigma$
         self.act = activation()
         # Batch normalization, with $2h$ parameters. [Below](#why_batch_norm) it says why.
         self.norm = nn.BatchNorm2d(d_model, device=device, dtype=dtype)
@@ -204,7 +204,7 @@ class ConvMixerLayer(nn.Module):
         #
         # [The module](depth_wise.html) is torch's `Conv2d` with one group for each channel, and a faster way to train.
         self.depth_wise_conv = DepthWiseConv2d(d_model, kernel_size, device=device, dtype=dtype)
-        # $\sigma$
+        # The activation, $\sigma$
         self.act1 = activation()
         # <a id="why_batch_norm"></a>
         #
@@ -283,8 +283,8 @@ class ClassificationHead(nn.Module):
 
     $$\text{logits} = W \Big( \frac{1}{N} \sum_{i,j} z_{:,i,j} \Big) + b$$
 
-    where $N$ is the number of patches. Nothing here, nor anywhere above, depends on the size of the image:
-    a model trained at one resolution runs at any other.
+    where $N$ is the number of patches. Nothing here, nor anywhere above, depends on the size of the image: a model
+    trained at one resolution runs at any other, though it does best near the one it knows.
     """
 
     def __init__(

@@ -4,6 +4,14 @@ title: Gradient checkpointing with batch normalization
 summary: >
   Why torch's gradient checkpointing moves the running statistics of batch normalization twice per step,
   and a few lines that keep them exact.
+example: |
+  import torch
+  from labml_nn.conv_mixer import conv_mixer_256_8
+
+  model = conv_mixer_256_8(grad_checkpointing=True)
+  logits = model(torch.randn(4, 3, 32, 32))
+  logits.square().mean().backward()
+  print(model.patch_emb.norm.num_batches_tracked, model.conv_mixer_layers[0].norm1.num_batches_tracked)
 ---
 
 # Gradient checkpointing with batch normalization

@@ -32,9 +32,9 @@ For each channel, over all images of the batch and all locations in them, $m$ nu
 
 $$
 \begin{aligned}
-\mu &= \frac{1}{m} \sum_{i=1}^m x_i &
+\mu &= \frac{1}{m} \sum_{i=1}^m x_i \\
 \sigma^2 &= \frac{1}{m} \sum_{i=1}^m (x_i - \mu)^2 \\
-\hat{x}_i &= \frac{x_i - \mu}{\sqrt{\sigma^2 + \epsilon}} &
+\hat{x}_i &= \frac{x_i - \mu}{\sqrt{\sigma^2 + \epsilon}} \\
 y_i &= \gamma \hat{x}_i + \beta
 \end{aligned}
 $$

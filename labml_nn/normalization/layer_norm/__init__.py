@@ -26,11 +26,11 @@ Layer normalization turns the table by 90 degrees. It gives each example a mean 
 its *features* (equation 3 of the paper). For a vector $x$ of $h$ features:
 
 $$
-\mu = \frac{1}{h} \sum_{i=1}^h x_i
-\qquad
-\sigma^2 = \frac{1}{h} \sum_{i=1}^h (x_i - \mu)^2
-\qquad
-y_i = \gamma_i \frac{x_i - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta_i
+\begin{aligned}
+\mu &= \frac{1}{h} \sum_{i=1}^h x_i \\
+\sigma^2 &= \frac{1}{h} \sum_{i=1}^h (x_i - \mu)^2 \\
+y_i &= \gamma_i \frac{x_i - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta_i
+\end{aligned}
 $$
 
 The rest of the batch plays no part, there are no running averages, and training and evaluation are the same.
