@@ -94,8 +94,16 @@ def _css_class(kind: "_TokenType") -> str:
 def _tokens(text: str, lexer: "Lexer | None") -> Iterator[Token]:
     # `get_tokens` would strip lines and expand tabs. The unprocessed tokens are the text, letter for letter.
     assert lexer is not None
+    start, css_class, parts = 0, "", [""]
     for position, kind, value in lexer.get_tokens_unprocessed(text):
-        yield position, _css_class(kind), value
+        next_class = _css_class(kind)
+        # Pygments hands out a string in pieces: quotes, text, escapes. What looks the same is one element.
+        if next_class == css_class and not css_class.startswith("n"):
+            parts.append(value)
+        else:
+            yield start, css_class, "".join(parts)
+            start, css_class, parts = position, next_class, [value]
+    yield start, css_class, "".join(parts)
 
 
 def with_references(tokens: Iterable[Token], references: list[Reference]) -> Iterator[tuple[str, str]]:

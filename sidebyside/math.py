@@ -63,16 +63,18 @@ def render(latex: str, display: bool = False) -> Formula:
 
     latex = latex.strip()
     _check(latex)
+    printer = _Printer()
     try:
         tree = Converter(display="block" if display else "inline").convert_to_element(in_other_words(latex))
+        body = "".join(printer.print(child) for child in tree)
+    except MathError:
+        raise
     except Exception as problem:
         # Some of its errors carry a text, most are a class with a telling name, and a few come from Python itself.
         reason = (
             str(problem) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(problem).__name__.removesuffix("Error")).lower()
         )
         raise MathError(f"the formula is malformed: {reason}") from None
-    printer = _Printer()
-    body = "".join(printer.print(child) for child in tree)
     kind = ' display="block"' if display else ""
     return Formula(f'<math{kind} alttext="{escape(latex)}">{body}</math>', frozenset(printer.characters))
 
@@ -164,10 +166,12 @@ def in_other_words(latex: str) -> str:
     return re.sub(r"\\(begin|end)\s*\{([^{}]*)\}", lambda match: _environment(match[1], match[2].strip()), latex)
 
 
+THIN_SPACE: Final = "\N{THIN SPACE}"
+
+
 def _operator(star: str, name: str) -> str:
-    # The converter takes letters and blanks only, and would leave the star standing before anything else.
-    name = re.sub(r"\\[,;:! ]|~", " ", name)
-    name = re.sub(r"\\(?:rm|mathrm|text)\s+", "", name)
+    # The converter takes letters only, drops blanks, and would leave the star standing before anything else.
+    name = re.sub(r"(?:\\[,;:! ]|~|\s)+", THIN_SPACE, name.strip())
     return rf"\operatorname{star}{{{name}}}" if re.fullmatch(r"[A-Za-z\s]+", name) else rf"\text{{{name}}}"
 
 
@@ -203,7 +207,7 @@ TEXT_SIZES: Final = {
     "large": "1.2em",
     "Large": "1.44em",
 }
-TEXT_SIZE: Final = re.compile(rf"\\({'|'.join(TEXT_SIZES)})(?![A-Za-z])[\s\xa0]*")
+TEXT_SIZE: Final = re.compile(rf"\\({'|'.join(TEXT_SIZES)})(?![A-Za-z])(?:&#x000A0;)*")
 TEXT_ESCAPE: Final = re.compile(r"\\([_%&#${} ])")
 
 COMMAND: Final = re.compile(r"\\[A-Za-z]+|\\.")
@@ -312,7 +316,7 @@ def styled(character: str, variant: str) -> str:
     ### A letter in another style
 
     Browsers have dropped MathML's `mathvariant`. A bold x is a character of its own in Unicode, and we find it by its
-    name: `LATIN SMALL LETTER X` becomes `MATHEMATICAL BOLD SMALL X`. A few are older, such as `DOUBLE-STRUCK CAPITAL R`.
+    name: `LATIN SMALL LETTER X` becomes `MATHEMATICAL BOLD SMALL X`. A few are older, as is `DOUBLE-STRUCK CAPITAL R`.
     A character that has no such twin stays as it is.
     """
     name = unicodedata.name(character, "")

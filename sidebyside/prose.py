@@ -25,6 +25,7 @@ from typing import Any, Final
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from mdit_py_plugins.footnote import footnote_plugin
@@ -66,6 +67,9 @@ PRINTED_HTML: Final[dict[str, frozenset[str]]] = {
     "code": frozenset(),
     "input": frozenset({"type", "checked", "disabled", "aria-label"}),
 }
+
+# Markdown takes quadratic time where somebody opens many brackets and closes none. Nobody reads a paragraph like this.
+MAX_PARAGRAPH_CHARACTERS: Final = 30_000
 
 SAFE_SCHEMES: Final = frozenset({"http", "https", "mailto"})
 
@@ -112,10 +116,14 @@ class _Rendering:
 
     def render(self) -> Prose:
         parser = _parser()
-        env: dict[str, Any] = {"docId": str(self.section.number), "unclosed": []}
+        env: dict[str, Any] = {"docId": str(self.section.number), "unclosed": [], "too_long": []}
         tokens = parser.parse(self.section.prose, env)
         for line in env["unclosed"]:
             self.report(line, "this $$ has no end: close the formula with $$")
+        for line in env["too_long"]:
+            self.report(
+                line, f"this paragraph has more than {MAX_PARAGRAPH_CHARACTERS:,} characters: shown as plain text"
+            )
         self.walk(tokens)
         html = _cleaner().clean(parser.renderer.render(tokens, parser.options, env))
         html = re.sub(f"{self.mark}-([0-9]+)-", lambda match: self.kept[int(match[1])], html)
@@ -156,12 +164,17 @@ class _Rendering:
                     _make_task(token, tokens[index - 2])
                 self.walk_inline(token.children or [], token.content, line)
                 text = plain_text(token.children or []).strip()
-                if opening.type == "heading_open":
+                if opening.type == "heading_open" and text:
                     self.add_heading(opening, text)
+                elif opening.type == "heading_open":
+                    # A line of `####` is decoration. A heading without text would trip a screen reader.
+                    opening.hidden = tokens[index + 1].hidden = True
                 elif text:
                     self.blocks.append(text)
             elif token.type == "fence":
                 self.add_fence(token)
+            elif token.type in ("th_open", "td_open"):
+                _align(token)
             elif token.type == "code_block":
                 token.content = self.keep(escape(token.content.rstrip("\n"), quote=False))
             elif token.type == "math_block":
@@ -187,10 +200,7 @@ class _Rendering:
     # ## Headings
 
     def add_heading(self, opening: Token, text: str) -> None:
-        if not text:
-            return
-        slug = slugify(text)
-        anchor = slug
+        anchor = slug = slugify(text)
         count = 0
         while anchor in self.taken_anchors:
             count += 1
@@ -274,7 +284,7 @@ class _Rendering:
             name, value = name.lower(), unescape("".join(values))
             if name not in RAW_HTML[tag]:
                 self.report(line, f"the attribute {name} of <{tag}> is not allowed, and left out", is_warning=True)
-            elif self.may_keep(name, value, line, tag):
+            elif self.may_keep(name, value, line, attributes):
                 attributes[name] = value
         if tag == "img" and "alt" not in attributes:
             self.check_description("", line)
@@ -282,13 +292,14 @@ class _Rendering:
             attributes["rel"] = "noopener"
         return f"<{tag}{''.join(f' {name}=%s' % quoted(value) for name, value in attributes.items())}>"
 
-    def may_keep(self, name: str, value: str, line: int, tag: str) -> bool:
+    def may_keep(self, name: str, value: str, line: int, others: dict[str, str]) -> bool:
         if name in ("href", "src"):
             if not self.is_safe(value, line):
                 return False
-            self.links.append(Link(value, self.file_line(line), is_image=tag == "img"))
-        if name in ("id", "name"):
-            if value in self.taken_anchors:
+            self.links.append(Link(value, self.file_line(line), is_image=name == "src"))
+        # `<a id="x" name="x">` is one anchor.
+        if name in ("id", "name") and value not in (others.get("id"), others.get("name")):
+            if not value or value in self.taken_anchors:
                 self.report(line, f"the anchor {value!r} is taken already on this page: choose another")
                 return False
             self.taken_anchors.add(value)
@@ -335,6 +346,8 @@ def plain_text(tokens: list[Token]) -> str:
             parts.append(" ")
         elif token.type == "math_inline":
             parts.append(token.meta.get("latex", token.content))
+        elif token.type == "html_inline" and token.content.startswith("&lt;"):
+            parts.append(unescape(token.content))
         elif token.type == "image":
             parts.append(plain_text(token.children or []))
     return "".join(parts)
@@ -344,6 +357,12 @@ def _is_closed(lines: list[str], markup: str) -> bool:
     # The last line of a closed fence is the fence, inside a quote perhaps.
     last = lines[-1].lstrip(" \t>").rstrip() if lines else ""
     return len(last) >= len(markup) and set(last) == {markup[0]}
+
+
+def _align(cell: Token) -> None:
+    # markdown-it writes a style, which the sanitizer would have to understand.
+    if style := cell.attrs.pop("style", None):
+        cell.attrs["align"] = str(style).removeprefix("text-align:")
 
 
 def _make_task(inline: Token, item: Token) -> None:
@@ -376,6 +395,7 @@ def _parser() -> MarkdownIt:
         "fence", "math_block", _math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]}
     )
     parser.inline.ruler.before("escape", "math_inline", _math_inline)
+    parser.core.ruler.before("inline", "long_paragraphs", _set_long_paragraphs_aside)
     for name in ("link", "image", "autolink", "html_inline"):
         _remember_position(parser, name)
     # Whether a link is safe is decided where the line is known.
@@ -383,6 +403,14 @@ def _parser() -> MarkdownIt:
     for name, rule in PRINTERS.items():
         parser.add_render_rule(name, rule)
     return parser
+
+
+def _set_long_paragraphs_aside(state: StateCore) -> None:
+    for token in state.tokens:
+        if token.type == "inline" and len(token.content) > MAX_PARAGRAPH_CHARACTERS:
+            token.type = "plain"
+            token.content = escape(token.content, quote=False)
+            state.env["too_long"].append(token.map[0] if token.map else 0)
 
 
 def _remember_position(parser: MarkdownIt, name: str) -> None:
@@ -439,7 +467,7 @@ def _end_of_formula(text: str, start: int, limit: int, markup: str) -> int:
         if backslashes % 2 == 0 and position > start and text.startswith(markup, position):
             break
         position += 1
-    if position < 0 or (text.count("`", start) > 1 and "`" in text[start:position]):
+    if position < 0 or ("`" in text[start:position] and text.count("`", start) > 1):
         return -1
     behind = text[position + 1 : position + 2]
     if markup == "$" and behind.isdigit():
@@ -513,6 +541,7 @@ def _print_task(_renderer: Any, tokens: list[Token], index: int, *_: Any) -> str
 
 
 PRINTERS: Final[dict[str, Printer]] = {
+    "plain": _print_content,
     "math_inline": _print_content,
     "math_block": _print_math_block,
     "html_inline": _print_content,
