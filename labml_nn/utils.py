@@ -1,16 +1,17 @@
 """
 ---
-title: Helpers of the models
+title: What the models share
 summary: Copies of a layer with weights of their own, and checks that name the wrong argument.
 ---
 
-# Helpers of the models
+# What the models share
 
-What the annotated models share: a stack of equal layers, and checks of what a caller passes in,
+Two things that every annotated model needs: a stack of equal layers, and checks of what a caller passes in,
 so that a mistake is answered in one sentence here and not by a stack trace from the middle of a convolution.
 """
 
 import copy
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -27,8 +28,8 @@ def clone_module_list(module: nn.Module, n: int) -> nn.ModuleList:
     A plain deep copy repeats the random weights of the pattern too, and every layer would start as the same function.
     Training can still tell the layers apart, because each one sees another input, but whatever the one draw
     happens to favour is favoured $n$ times. A stack of $n$ residual layers shows it best: where each adds a small
-    map $W$ to the identity, equal copies compute $(1 + W)^n \approx 1 + n W$, while independent draws
-    give $1 + \sum_i W_i$, and random terms that do not agree grow like $\sqrt{n}$ only.
+    map $W$ to the identity, equal copies compute $(I + W)^n \approx I + n W$, while independent draws
+    give $I + \sum_i W_i$, and random terms that do not agree grow like $\sqrt{n}$ only.
 
     So the first layer is the pattern with the weights that it came with, and each further copy draws new ones
     with the initialization of its own parts: every module of torch that holds weights has a method `reset_parameters`.
@@ -51,7 +52,7 @@ def check_at_least(name: str, value: int, minimum: int) -> None:
 
     Raises a `ValueError` if `value` is not an integer of at least `minimum`.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < minimum:
         raise ValueError(f"`{name}` must be an integer of at least {minimum}, but it is {value!r}")
 
 

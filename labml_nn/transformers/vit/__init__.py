@@ -160,7 +160,9 @@ class VisionTransformer(nn.Module):
         check_at_least("n_classes", n_classes, 1)
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
         patch_size = patch_emb.patch_size
-        if height % patch_size or width % patch_size or min(height, width) < patch_size:
+        check_at_least("image_size", height, patch_size)
+        check_at_least("image_size", width, patch_size)
+        if height % patch_size or width % patch_size:
             raise ValueError(f"`image_size` must be a multiple of `patch_size={patch_size}`, but it is {image_size!r}")
         self.image_size = (height, width)
         d_model = patch_emb.conv.out_channels
