@@ -235,7 +235,8 @@ class ConvMixerLayer(nn.Module):
         # The [feed-forward network](../transformers/feed_forward.html) of a transformer does this with two layers,
         # which are wider inside.
         self.point_wise_conv = nn.Conv2d(d_model, d_model, kernel_size=1, device=device, dtype=dtype)
-        # Activation and normalization as above, with another $2h$ parameters
+        # Activation and normalization as above, with another $2h$ parameters. For training, each such pair can also run
+        # [as one operator](gelu_batch_norm.html).
         self.act2 = activation()
         self.norm2 = nn.BatchNorm2d(d_model, device=device, dtype=dtype)
 
