@@ -29,10 +29,10 @@ from sidebyside.navigation import Node
 from sidebyside.output import Manifest, Written
 from sidebyside.page import Body, Page, page_from_json
 from sidebyside.problem import OutputProblem
-from sidebyside.rendering import Plan, Renderer
+from sidebyside.rendering import Plan, Renderer, compile_templates
 from sidebyside.repository import Repository, folder_in_repository
 from sidebyside.theme import FONT, theme_files
-from sidebyside.worker import Job, Reader, Writer, spread
+from sidebyside.worker import FontJob, Job, Reader, Writer, spread
 
 if TYPE_CHECKING:
     from sidebyside.site import Progress, Site
@@ -87,7 +87,11 @@ class Build:
     def _render(self, sources: list[Source]) -> list[tuple[str, str]]:
         results = []
         with spread(self.reader, self._jobs(sources)) as run:
-            for n_done, result in enumerate(run(sources), 1):
+            stream = run(sources)
+            if sources:
+                # The other processes are at work already, and will need the templates next
+                compile_templates(self.site.settings.templates)
+            for n_done, result in enumerate(stream, 1):
                 results.append(result)
                 self.progress("Reading", n_done, len(sources))
         return results
@@ -253,8 +257,9 @@ class Build:
         if not compare_only:
             manifest.begin([path for job in due_jobs for path in job.paths] + [each.path for each in due_files])
         writer = self._writer(folder, frozenset(manifest.files), compare_only)
-        results = self._write_pages(writer, due_jobs)
-        results += [writer.put(each.path, each.make()) for each in due_files]
+        font = [FontJob(self.math_characters)] if any(each.path == FONT for each in due_files) else []
+        results = self._write_pages(writer, [*font, *due_jobs])
+        results += [writer.put(each.path, each.make()) for each in due_files if each.path != FONT]
         if problems := [str(each) for each in results if isinstance(each, OutputProblem)]:
             raise OutputProblem("\n".join(problems))
 
@@ -311,9 +316,9 @@ class Build:
             self.reader, folder, owned, self.site_context, overrides, pip_address, self.font_hash, compare_only
         )
 
-    def _write_pages(self, writer: Writer, jobs: list[Job]) -> list[Written | OutputProblem]:
+    def _write_pages(self, writer: Writer, jobs: list[Job | FontJob]) -> list[Written | OutputProblem]:
         results: list[Written | OutputProblem] = []
-        sources = [job.source for job in jobs if job.source]
+        sources = [job.source for job in jobs if isinstance(job, Job) and job.source]
         with spread(writer, self._jobs(sources)) as run:
             for n_done, written in enumerate(run(jobs), 1):
                 results += written

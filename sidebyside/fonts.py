@@ -44,7 +44,8 @@ def subset(characters: str) -> bytes:
 
     options = font_subset.Options()
     options.flavor = "woff2"
-    options.layout_features = ["*"]
+    # Small forms for indices, dotless letters below accents, flat accents, mirrored forms: what MathML asks for
+    options.layout_features = ["ssty", "dtls", "flac", "rtlm"]
     options.name_IDs = [0, 1, 2, 13, 14]
     options.notdef_outline = True
     options.recalc_timestamp = False

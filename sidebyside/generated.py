@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sidebyside import fonts, inventory, search
+from sidebyside import inventory, search
 from sidebyside.cache import digest, to_json
 from sidebyside.inventory import Entry
 from sidebyside.links import quote_path
@@ -59,7 +59,7 @@ def files(build: "Build", plans: list[Plan]) -> Iterator[File]:
     yield _object_inventory(build)
     yield from _from_templates(build)
     if build.math_characters:
-        yield File(FONT, digest(build.math_characters), lambda: fonts.subset(build.math_characters))
+        yield File(FONT, digest(build.math_characters), bytes)
 
 
 def _from_templates(build: "Build") -> Iterator[File]:

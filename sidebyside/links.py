@@ -11,7 +11,6 @@ An author writes a link as readers will see it (`../batch_norm/index.html`) or a
 before a reader finds it.
 """
 
-import difflib
 import os
 import posixpath
 import re
@@ -254,7 +253,9 @@ class LinkIndex:
             names = []
         files = [posixpath.join(folder, name) for name in names if not name.startswith(".")]
         known = [*files, *self.by_path, *(url for url in self.by_url if url.endswith("index.html"))]
-        near = difflib.get_close_matches(goal, known, n=1, cutoff=0.75)
+        from difflib import get_close_matches
+
+        near = get_close_matches(goal, known, n=1, cutoff=0.75)
         if not near:
             same_name = [path for path in known if posixpath.basename(path) == posixpath.basename(goal)]
             near = same_name if len(same_name) == 1 else []
@@ -302,5 +303,7 @@ def _shown(link: Link) -> str:
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean #{near[0]}?" if near else ""

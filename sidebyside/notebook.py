@@ -20,13 +20,19 @@ Three things differ between a module and a notebook:
 import ast
 import json
 import re
-import warnings
 from dataclasses import dataclass
 
 from sidebyside.model import Document, Section
 
 RELATIVE_IMPORT = re.compile(r"from(\s+)(\.[.\s]*)([\w.]*)(\s*)import\b")
 MAIN_GUARD = "__name__ == '__main__'"
+
+METADATA = json.dumps(
+    {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -43,23 +49,28 @@ class Statement:
     is_main_guard: bool = False
 
 
-def to_json(document: Document, package: str, example: str = "") -> str:
+def cells(document: Document, tree: ast.Module, package: str = "", example: str = "") -> list[str]:
     """
-    ## The notebook of a module
+    ## The cells of a module's notebook, each a line of JSON
 
+    * `tree` is its syntax tree
     * `package` is the dotted name of the source folder, for relative imports
     * `example` is the code of the front matter's example; it becomes the last cell
 
     The identifiers of the cells come from the sections, so that the same source makes the same notebook.
     """
-    lines, statements = _lines_and_statements(document, package)
-    cells: list[dict[str, object]] = []
+    lines = document.text.split("\n")
+    if package:
+        _make_imports_absolute(lines, tree, document.path, package)
+    has_docstring = ast.get_docstring(tree, clean=False) is not None
+    statements = [_statement(node) for node in tree.body[has_docstring:]]
+    made: list[dict[str, object]] = []
     done = 0
     for section in document.sections:
         inside = _statement_at(statements, section)
         moved = inside is None or _is_docstring(section, inside)
         if section.prose.strip() and moved:
-            cells.append(_cell("markdown", f"section-{section.number}", section.prose))
+            made.append(_cell("markdown", f"section-{section.number}", section.prose))
         if not section.code:
             continue
         last_line = section.code_line + section.code.count("\n")
@@ -69,20 +80,16 @@ def to_json(document: Document, package: str, example: str = "") -> str:
         if group:
             first = min(section.code_line, group[0].first)
             text = _cut(lines, first, max(group[-1].last, min(last_line, _next_start(statements, done) - 1)), group)
-            cells.append(_cell("code", f"code-{section.number}", text))
+            made.append(_cell("code", f"code-{section.number}", text))
     if example:
-        cells.append(_cell("markdown", "try-it", "## Try it"))
-        cells.append(_cell("code", "example", example))
-    metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
-    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}, ensure_ascii=False)
+        made.append(_cell("markdown", "try-it", "## Try it"))
+        made.append(_cell("code", "example", example))
+    return [json.dumps(cell, ensure_ascii=False) for cell in made]
 
 
-def with_installation(notebook: str, package: str, repository: str) -> str:
+def installation(package: str, repository: str) -> str:
     """
-    ## The same notebook with a first cell that installs the package where it is missing
+    ## A cell that installs the package where it is missing
 
     * `repository` is an address that pip can install from
     """
@@ -93,32 +100,20 @@ def with_installation(notebook: str, package: str, repository: str) -> str:
         f'if importlib.util.find_spec("{top}") is None:\n'
         f"    %pip install --quiet {repository}"
     )
-    content = json.loads(notebook)
-    content["cells"].insert(0, _cell("code", "install", code))
-    return json.dumps(content, ensure_ascii=False)
+    return json.dumps(_cell("code", "install", code), ensure_ascii=False)
 
 
-def pretty(notebook: str) -> str:
+def assemble(cells: list[str]) -> str:
     """
-    ## Laid out the way Jupyter saves it, so that differences stay readable
+    ## The file, one cell on each line, so that a difference shows which one
     """
-    return json.dumps(json.loads(notebook), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
-
-
-def _lines_and_statements(document: Document, package: str) -> tuple[list[str], list[Statement]]:
-    """
-    ### The module's lines, imports made absolute, and where its statements are
-    """
-    lines = document.text.split("\n")
-    if not document.sections:
-        return lines, []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tree = ast.parse(document.text)
-    if package:
-        _make_imports_absolute(lines, tree, document.path, package)
-    body = tree.body[1:] if ast.get_docstring(tree, clean=False) is not None else tree.body
-    return lines, [_statement(node) for node in body]
+    return (
+        '{"cells": [\n'
+        + ",\n".join(cells)
+        + '\n],\n"metadata": '
+        + METADATA
+        + ',\n"nbformat": 4, "nbformat_minor": 5}\n'
+    )
 
 
 def _statement(node: ast.stmt) -> Statement:

@@ -116,7 +116,7 @@ class Rendered:
     page: Page
     body: Body
     search: list[list[str]]
-    notebook: str | None
+    notebook: list[str]
 
     def to_lines(self) -> list[str]:
         """
@@ -129,7 +129,7 @@ class Rendered:
         for name in ("headings", "definitions", "links", "diagnostics"):
             page[name] = [_values(item) for item in page[name]]
         body = {"sections": self.body.sections, "example": self.body.example}
-        return [to_json(page), to_json(body), to_json(self.search), self.notebook or ""]
+        return [to_json(page), to_json(body), to_json(self.search), to_json(self.notebook)]
 
 
 def page_from_json(line: str) -> Page:
@@ -211,8 +211,14 @@ def render_page(data: bytes, path: str, url: str, package: str) -> Rendered:
         page,
         body,
         search.entries(document, prose_of),
-        notebook.to_json(document, package, example) if document.is_python else None,
+        _notebook(document, package, example),
     )
+
+
+def _notebook(document: Document, package: str, example: str) -> list[str]:
+    if not document.is_python or not document.sections:
+        return []
+    return notebook.cells(document, source.syntax_tree(document.text), package, example)
 
 
 def _render_prose(document: Document) -> list[Prose]:
@@ -283,7 +289,7 @@ def _definition_nodes(document: Document) -> dict[str, DefinitionNode]:
     if not document.is_python or not any(section.definitions for section in document.sections):
         return {}
     nodes: dict[str, DefinitionNode] = {}
-    pending: list[tuple[str, ast.AST]] = [("", _parse(document.text))]
+    pending: list[tuple[str, ast.AST]] = [("", source.syntax_tree(document.text))]
     while pending:
         prefix, parent = pending.pop()
         for node in ast.iter_child_nodes(parent):
@@ -293,14 +299,6 @@ def _definition_nodes(document: Document) -> dict[str, DefinitionNode]:
             elif isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
                 pending.append((prefix, node))
     return nodes
-
-
-def _parse(text: str) -> ast.Module:
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(text)
 
 
 def _kind(name: str, node: DefinitionNode, nodes: dict[str, DefinitionNode]) -> Literal["class", "function", "method"]:
@@ -337,7 +335,7 @@ def _aliases(document: Document, package: str) -> dict[str, str]:
     if not document.path.endswith("__init__.py"):
         here.pop()
     aliases = {}
-    for node in _parse(document.text).body:
+    for node in source.syntax_tree(document.text).body:
         if not isinstance(node, ast.ImportFrom) or node.level > len(here) + 1:
             continue
         base = here[: len(here) - node.level + 1] if node.level else []

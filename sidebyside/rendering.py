@@ -26,8 +26,9 @@ import mimetypes
 import posixpath
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,15 +95,6 @@ class Renderer:
         self.files = theme_files(overrides)
 
     @cached_property
-    def environment(self) -> "Environment":
-        from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader
-
-        default = FileSystemLoader(theme_folder())
-        own = [FileSystemLoader(self.overrides)] if self.overrides else []
-        loader = ChoiceLoader([*own, default, PrefixLoader({"default": default})])
-        return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-
-    @cached_property
     def asset_hashes(self) -> dict[str, str]:
         hashes = {
             name: digest(file.read_bytes())[:8] for name, file in self.files.items() if name.startswith("assets/")
@@ -149,7 +141,7 @@ class Renderer:
             return self._asset(name, prefix)
 
         try:
-            return self.environment.get_template(template).render(site=self.site, asset=asset, **context)
+            return environment(self.overrides).get_template(template).render(site=self.site, asset=asset, **context)
         except TemplateSyntaxError as error:
             raise TemplateProblem(f"{error.filename or error.name}:{error.lineno}: error: {error.message}") from None
         except TemplateNotFound as error:
@@ -198,6 +190,35 @@ class Renderer:
             return address if data is None else data_uri(address, data)
 
         return _rewrite_addresses(prose, embed)
+
+
+@cache
+def environment(overrides: Path | None) -> "Environment":
+    """
+    ## Jinja with the templates of an author before those of the theme
+
+    It lives as long as the process, and loads a template again when its file has changed.
+    """
+    from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader
+
+    default = FileSystemLoader(theme_folder())
+    own = [FileSystemLoader(overrides)] if overrides else []
+    loader = ChoiceLoader([*own, default, PrefixLoader({"default": default})])
+    return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def compile_templates(overrides: Path | None) -> None:
+    """
+    ## Have the templates ready before they are needed
+
+    A mistake in one of them shows when it is used.
+    """
+    from jinja2 import TemplateError
+
+    for name in theme_files(overrides):
+        if name.endswith(".html"):
+            with suppress(TemplateError):
+                environment(overrides).get_template(name)
 
 
 def link_prose(prose: str, links: Mapping[str, str | None]) -> str:

@@ -26,7 +26,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sidebyside import notebook
+from sidebyside import fonts, notebook
 from sidebyside.cache import Cache, digest
 from sidebyside.discover import Source
 from sidebyside.inputs import page_key
@@ -34,6 +34,7 @@ from sidebyside.output import Written, write
 from sidebyside.page import Body, read_file, render_page
 from sidebyside.problem import OutputProblem
 from sidebyside.rendering import Plan, Renderer
+from sidebyside.theme import FONT
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -103,6 +104,15 @@ class Job:
 
 
 @dataclass(frozen=True)
+class FontJob:
+    """
+    ## The math font to be written, which takes as long as a dozen pages
+    """
+
+    characters: str
+
+
+@dataclass(frozen=True)
 class Writer:
     """
     ## Second half: from a page whose links are known to files
@@ -124,20 +134,25 @@ class Writer:
     def renderer(self) -> Renderer:
         return Renderer(self.site, self.overrides, self.font_hash)
 
-    def __call__(self, job: Job) -> list[Written | OutputProblem]:
+    def __call__(self, job: Job | FontJob) -> list[Written | OutputProblem]:
         """
-        ### Write a page, the copy of its source and its notebook
+        ### Write the font, or a page with the copy of its source and its notebook
         """
-        body, cells = self.reader.body(job.source, job.key) if job.source else ("", "")
+        if isinstance(job, FontJob):
+            return [self.put(FONT, fonts.subset(job.characters))]
+        body, cells = self.reader.body(job.source, job.key) if job.source else ("", "[]")
         page = self.renderer.page(job.plan, Body(**json.loads(body)) if body else Body([]))
         files = [(job.plan.url, page.encode("utf-8", "replace"))]
         if job.source:
             files.append((job.source.path, read_file(job.source)[0]))
         if job.notebook:
-            if self.pip_address and self.reader.package:
-                cells = notebook.with_installation(cells, self.reader.package, self.pip_address)
-            files.append((job.notebook, notebook.pretty(cells).encode("utf-8", "replace")))
+            files.append((job.notebook, self._notebook(json.loads(cells)).encode("utf-8", "replace")))
         return [self.put(path, data) for path, data in files]
+
+    def _notebook(self, cells: list[str]) -> str:
+        if self.pip_address and self.reader.package:
+            cells = [notebook.installation(self.reader.package, self.pip_address), *cells]
+        return notebook.assemble(cells)
 
     def put(self, path: str, data: bytes) -> Written | OutputProblem:
         """
@@ -162,7 +177,7 @@ def spread(task: Callable[[Item], Result], jobs: int) -> Iterator[Callable[[Iter
         return
     executor = ProcessPoolExecutor(jobs, _context(), _start_worker, (task,))
     try:
-        yield lambda items: executor.map(_run, items, chunksize=4)
+        yield lambda items: executor.map(_run, items, chunksize=2)
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
         raise
