@@ -39,7 +39,7 @@ class CIFAR10Configs(BaseConfigs):
     ## Configurations
 
     An attribute with a plain type is a setting, `key=value` on the command line; the text below it is what `--help`
-    prints. The others are computed by the [options](#section-29) further down.
+    prints. The others are computed by the [options](#options) further down.
     """
 
     dataset: Literal["cifar10", "image_folder", "shapes"] = "cifar10"
