@@ -108,6 +108,8 @@ class Build:
 
     @cached_property
     def tree(self) -> navigation.Tree:
+        if self.site.is_single_file:
+            return navigation.lone_page(self.pages[0])
         return navigation.build_tree(self.pages, self.site.settings.title or self.site.source.name)
 
     @cached_property

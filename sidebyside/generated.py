@@ -58,6 +58,7 @@ def files(build: "Build", plans: list[Plan]) -> Iterator[File]:
     yield _search_index(build)
     yield _object_inventory(build)
     yield from _from_templates(build)
+    # A worker makes it, beside the pages
     if build.math_characters:
         yield File(FONT, digest(build.math_characters), bytes)
 

@@ -95,6 +95,14 @@ def build_tree(pages: list[Page], name: str) -> Tree:
     return Tree(root, list(_walk(root)))
 
 
+def lone_page(page: Page) -> Tree:
+    """
+    ## The tree of a page that stands for itself
+    """
+    node = Node(page.path, page.url, page.title, page.summary, page)
+    return Tree(node, [node])
+
+
 def _readme(folder: str, by_url: dict[str, Page]) -> Page | None:
     """
     ### A listing is called what the folder's readme is called

@@ -22,7 +22,6 @@ sanitizer has seen, and the code, of which every token was escaped as it was hig
 import base64
 import html
 import json
-import mimetypes
 import posixpath
 import re
 from collections.abc import Callable, Mapping
@@ -156,24 +155,26 @@ class Renderer:
         Its content's hash is part of the address, so that a browser that kept an older one asks again.
         """
         if self.inline is not None:
-            data = self.inline(f"assets/{name}")
+            data = self._style(name).encode() if name.endswith(".css") else self.inline(f"assets/{name}")
             return data_uri(name, data) if data is not None else ""
         return f"{prefix}assets/{quote_path(name)}?h={self.asset_hashes.get(f'assets/{name}', '')}"
 
-    def _inline_style(self) -> str:
+    def _style(self, name: str) -> str:
         """
-        ### The style sheet with its fonts and images inside
+        ### A style sheet with its fonts and images inside
         """
         assert self.inline is not None
         read = self.inline
 
         def replace(match: re.Match[str]) -> str:
-            path = posixpath.normpath(posixpath.join("assets", match[2]))
+            path = posixpath.normpath(posixpath.join("assets", posixpath.dirname(name), match[2]))
             data = None if is_external(match[2]) else read(path)
             return match[0] if data is None else f'url("{data_uri(path, data)}")'
 
-        style = STYLE_URL.sub(replace, (read("assets/style.css") or b"").decode())
-        return style.replace("</", "<\\/")
+        return STYLE_URL.sub(replace, (read(f"assets/{name}") or b"").decode())
+
+    def _inline_style(self) -> str:
+        return self._style("style.css").replace("</", "<\\/")
 
     def _inline_script(self) -> str:
         assert self.inline is not None
@@ -270,11 +271,27 @@ def script_json(value: Any) -> str:
     return text
 
 
+# What can stand inside a page. The system's own list of types differs from machine to machine.
+MEDIA_TYPES = {
+    ".avif": "image/avif",
+    ".css": "text/css",
+    ".gif": "image/gif",
+    ".ico": "image/x-icon",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".webp": "image/webp",
+    ".woff2": "font/woff2",
+}
+
+
 def data_uri(name: str, data: bytes) -> str:
     """
     ## A file as an address that holds it
     """
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    kind = MEDIA_TYPES.get(posixpath.splitext(name)[1].lower(), "application/octet-stream")
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
