@@ -73,6 +73,9 @@ MAX_PARAGRAPH_CHARACTERS: Final = 30_000
 
 SAFE_SCHEMES: Final = frozenset({"http", "https", "mailto"})
 
+# The place of something that is put in at the end
+KEPT: Final = re.compile(r"([0-9a-f]{24})-([0-9]+)-")
+
 TAG: Final = re.compile(
     r"<(?P<close>/?)(?P<tag>[A-Za-z][A-Za-z0-9-]*)"
     r"(?P<attributes>(?:\s+[A-Za-z_:@][\w:.@-]*(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'=<>`]+))?)*)\s*/?>"
@@ -126,7 +129,7 @@ class _Rendering:
             )
         self.walk(tokens)
         html = _cleaner().clean(parser.renderer.render(tokens, parser.options, env))
-        html = re.sub(f"{self.mark}-([0-9]+)-", lambda match: self.kept[int(match[1])], html)
+        html = KEPT.sub(lambda match: self.kept[int(match[2])] if match[1] == self.mark else match[0], html)
         return Prose(
             html=html.strip(),
             headings=tuple(self.headings),

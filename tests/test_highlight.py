@@ -14,7 +14,7 @@ from sidebyside import highlight, source
 
 LINE = re.compile(
     r'<span class="line" id="L(\d+)"><a class="lineno" href="#L(\d+)">(\d+)</a>'
-    r'((?:[^<\n]|<span class="[\w ]+"(?: data-ref="[\w.]+")?>[^<\n]+</span>)*)\n</span>'
+    r'((?:[^<\n]|<span class="[\w ]+"(?: data-ref="[^"<>]+")?>[^<\n]+</span>)*)\n</span>'
 )
 ELEMENT = re.compile(r"<[^>]*>")
 REFERENCE = re.compile(r'<span class="(\w+)" data-ref="([^"]*)">([^<]*)</span>')

@@ -385,7 +385,6 @@ def test_declared_encoding() -> None:
         (b"x = '''\n", 1, "does not parse"),
         (b"(" * 1000 + b")" * 1000, 1, "does not parse"),
         (b"-" * 50_000 + b"1", 1, "does not parse"),
-        (b"x = " + b"+".join([b"1"] * 20_000), 1, "does not parse"),
         (b"x = 1" + b" + 1" * 300_000 + b"\n", 1, "characters"),
         (b"x = 1\n" * 9_000_000, 1, "MB"),
     ],
@@ -397,6 +396,12 @@ def test_what_cannot_be_read_is_a_diagnostic_with_its_line(data: bytes, line: in
     (diagnostic,) = document.diagnostics
     assert (diagnostic.path, diagnostic.line, diagnostic.severity) == ("folder/a.py", line, "error")
     assert message in diagnostic.message
+
+
+def test_a_deep_expression_is_read_or_refused() -> None:
+    # How deep a tree may be depends on the Python.
+    document = source.parse(b"x = " + b"+".join([b"1"] * 20_000), "a.py")
+    assert bool(document.sections) != bool(document.diagnostics)
 
 
 def test_markdown_that_cannot_be_read_is_a_diagnostic() -> None:
