@@ -67,11 +67,17 @@
 
   const copyLink = (href) => copy(new URL(href, location.href).href, "Link copied");
 
+  const PROMPT = "\u0000";
+
+  /* What a reader wants to paste: no numbers, and of a session only what was typed */
   function codeOf(pre) {
-    const text = pre.cloneNode(true);
-    const isSession = $(".gp", text);
-    for (const extra of $$(isSession ? ".lineno, .gp, .go" : ".lineno", text)) extra.remove();
-    return text.textContent.replace(/\n+$/, "") + "\n";
+    const code = pre.cloneNode(true);
+    for (const number of $$(".lineno", code)) number.remove();
+    const prompts = $$(".gp", code);
+    for (const prompt of prompts) prompt.replaceWith(PROMPT);
+    const lines = code.textContent.replace(/\n+$/, "").split("\n");
+    const typed = prompts.length ? lines.filter((line) => line.startsWith(PROMPT)).map((line) => line.slice(1)) : lines;
+    return typed.join("\n") + "\n";
   }
 
   const COPY_ICON = '<svg class="icon" viewBox="0 0 20 20" aria-hidden="true"><path d="M7 7h9v10H7zM13 7V3H4v10h3"/></svg>';
@@ -107,7 +113,7 @@
       const { top, bottom } = focused.getBoundingClientRect();
       if (bottom > barHeight() && top < innerHeight) return focused;
     }
-    return sections.findLast((section) => section.getBoundingClientRect().top < barHeight() + 40);
+    return sections.findLast((section) => section.getBoundingClientRect().top < barHeight() + 40) ?? sections[0];
   }
 
   function step(direction) {

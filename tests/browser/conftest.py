@@ -103,7 +103,9 @@ def open_page(browser: Browser, site: Path, serve: Callable[[Path], str]) -> Ite
     """
     contexts, failures, requests = [], [], []
 
-    def start(path: str = "layer.html", width: int = 1280, height: int = 900, scheme: str = "light", **options: Any) -> Page:
+    def start(
+        path: str = "layer.html", width: int = 1280, height: int = 900, scheme: str = "light", **options: Any
+    ) -> Page:
         address = options.pop("address", None) or serve(site)
         context = browser.new_context(
             viewport={"width": width, "height": height},

@@ -39,23 +39,24 @@ LINE_LENGTHS = """(paragraph) => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
-def test_no_page_goes_sideways(open_page: OpenPage, width: int, scheme: str) -> None:
-    page = open_page("index.html", width, scheme=scheme)
+def test_no_page_goes_sideways(open_page: OpenPage, scheme: str) -> None:
+    page = open_page("index.html", scheme=scheme)
     home = page.url
     for path in PAGES:
         page.goto(home.replace("index.html", path))
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} at {width}"
 
 
-@pytest.mark.parametrize("width", [768, 1024, 1280, 1600, 1920, 2560])
-def test_lines_of_prose_have_a_readable_length(open_page: OpenPage, width: int) -> None:
-    page = open_page(width=width)
-    lengths = page.locator("#section-0 .docs > p").first.evaluate(LINE_LENGTHS)
-    assert lengths
-    # A single line may be short because of one long word; the text as a whole has the measure
-    assert 45 <= sum(lengths) / len(lengths) <= 78, lengths
-    assert max(lengths) <= 88, lengths
+@pytest.mark.parametrize("path", ["layer.html", "readme.html"])
+def test_lines_of_prose_have_a_readable_length(open_page: OpenPage, path: str) -> None:
+    page = open_page(path)
+    for width in [768, 1024, 1280, 1600, 1920, 2560]:
+        page.set_viewport_size({"width": width, "height": 900})
+        lengths = page.locator("#section-0 .docs > p").first.evaluate(LINE_LENGTHS)
+        # A line may be short because the next word is long; the text as a whole has the measure
+        assert 45 <= sum(lengths) / len(lengths) <= 75, f"{lengths} at {width}"
 
 
 def test_lines_are_not_tiny_on_a_phone(open_page: OpenPage) -> None:
@@ -67,14 +68,12 @@ def test_lines_are_not_tiny_on_a_phone(open_page: OpenPage) -> None:
 @pytest.mark.parametrize("width", [1024, 1280, 1920])
 def test_note_and_code_begin_on_one_baseline(open_page: OpenPage, width: int) -> None:
     page = open_page(width=width)
-    compared = 0
-    for section in page.locator(".section").all():
-        docs, code = section.locator(".docs"), section.locator(".code pre code")
-        if not code.count() or "no-note" in (section.get_attribute("class") or "") or section.get_attribute("id") == "try-it":
-            continue
-        compared += 1
-        assert docs.evaluate(BASELINE) == pytest.approx(code.first.evaluate(BASELINE), abs=1), section.get_attribute("id")
-    assert compared >= 4
+    baselines = page.locator(".section:not(.no-note)").evaluate_all(
+        f"(all) => all.map((e) => [e.querySelector('.docs'), e.querySelector('.code code')].map({BASELINE}))"
+    )
+    assert len(baselines) >= 5
+    for note, code in baselines:
+        assert note == pytest.approx(code, abs=1)
 
 
 def test_lines_of_prose_and_code_keep_step(open_page: OpenPage) -> None:
@@ -117,13 +116,14 @@ def test_code_stays_under_its_note_on_a_phone(open_page: OpenPage) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_long_lines_scroll_on_their_own(open_page: OpenPage, width: int) -> None:
     page = open_page(width=width)
-    overflowing = page.locator(".code pre").evaluate_all("(all) => all.filter((e) => e.scrollWidth > e.clientWidth).length")
-    assert overflowing >= (1 if width < 1600 else 0)
     pre = page.locator(".code pre", has_text="log1p")
-    right = pre.evaluate("(e) => { e.scrollLeft = 1e6; return e.getBoundingClientRect().right }")
-    assert right <= width
+    assert pre.evaluate("(e) => { e.scrollLeft = 1e6; return e.scrollLeft }") > 0 or width > 1600
+    assert pre.evaluate("(e) => e.getBoundingClientRect().right") <= width
     # The numbers of the lines stay where they are
-    assert pre.evaluate("(e) => e.querySelector('.lineno').getBoundingClientRect().left >= e.getBoundingClientRect().left - 1")
+    assert (
+        pre.evaluate("(e) => e.querySelector('.lineno').getBoundingClientRect().left - e.getBoundingClientRect().left")
+        >= -1
+    )
 
 
 def test_wide_windows_use_their_width(open_page: OpenPage) -> None:
@@ -161,7 +161,7 @@ def test_print_is_black_on_white_with_links_spelled_out(open_page: OpenPage, sch
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     colours = page.locator(".docs p, .docs a:not(.anchor), .line, .line span").evaluate_all(
-        "(all) => [...new Set(all.map((e) => getComputedStyle(e).color))]"
+        "(all) => [...new Set(all.filter((e) => e.checkVisibility()).map((e) => getComputedStyle(e).color))]"
     )
     assert colours == ["rgb(0, 0, 0)"]
     assert not page.locator(".top").is_visible() and not page.locator(".copy").first.is_visible()
@@ -179,5 +179,7 @@ def test_nothing_moves_while_a_page_loads(open_page: OpenPage, width: int) -> No
           .observe({ type: 'layout-shift', buffered: true });"""
     )
     page.goto(page.url.replace("404", "layer"))
-    page.evaluate("document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))))")
+    page.evaluate(
+        "document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))))"
+    )
     assert page.evaluate("shifts.reduce((sum, value) => sum + value, 0)") < 0.01
