@@ -15,9 +15,9 @@ import io
 from importlib.util import find_spec
 from pathlib import Path
 
-# What a formula may need without naming it: stretched brackets and roots come in through the font's own tables,
-# and these are what browsers put in for invisible operators.
-ALWAYS = "\u2061\u2062\u2063 "
+# What a formula may need without naming it: what browsers put in for invisible operators, and the sign in front
+# of a root. (Its tall forms, and those of brackets, come along through the font's own tables.)
+ALWAYS = "\u2061\u2062\u2063 √"
 
 
 def font_file() -> Path:
