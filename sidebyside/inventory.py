@@ -80,6 +80,8 @@ def read(data: bytes) -> dict[str, str]:
         text = unpacker.decompress(packed, MAXIMUM_BYTES).decode()
     except (zlib.error, UnicodeDecodeError) as error:
         raise InventoryProblem(f"the inventory is damaged: {error}") from None
+    if not unpacker.eof:
+        raise InventoryProblem("the inventory is cut short, or far too large")
     names: dict[str, str] = {}
     for line in text.split("\n"):
         match = LINE.fullmatch(line)

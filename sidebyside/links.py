@@ -53,9 +53,6 @@ def relative_url(target: str, page: str, anchor: str = "") -> str:
     if target == page and anchor:
         return hash_and_anchor
     path = quote_path(posixpath.relpath(target, posixpath.dirname(page) or "."))
-    # `a:b.html` would read as a scheme
-    if ":" in path.partition("/")[0]:
-        path = "./" + path
     return path + hash_and_anchor
 
 

@@ -68,19 +68,18 @@ def cells(document: Document, tree: ast.Module, package: str = "", example: str 
     done = 0
     for section in document.sections:
         inside = _statement_at(statements, section)
-        moved = inside is None or _is_docstring(section, inside)
-        if section.prose.strip() and moved:
+        if section.prose.strip() and (inside is None or _is_docstring(section, inside)):
             made.append(_cell("markdown", f"section-{section.number}", section.prose))
-        if not section.code:
+        group = [each for each in statements if done < each.first and _starts_in(each, section)]
+        if not group:
             continue
-        last_line = section.code_line + section.code.count("\n")
-        group = [each for each in statements if each.first > done and section.code_line <= each.first <= last_line]
-        group = [each for each in group if not each.is_main_guard]
-        done = max([done, *(each.last for each in group)])
-        if group:
-            first = min(section.code_line, group[0].first)
-            text = _cut(lines, first, max(group[-1].last, min(last_line, _next_start(statements, done) - 1)), group)
-            made.append(_cell("code", f"code-{section.number}", text))
+        # The section's own first lines may be the end of a statement that began in an earlier one
+        first = section.code_line if section.code_line > done else group[0].first
+        # So may be the first lines of a later section the end of this one
+        done = max(each.last for each in group)
+        runs = [each for each in group if not each.is_main_guard]
+        if runs:
+            made.append(_cell("code", f"code-{section.number}", _cut(lines, first, runs[-1].last, runs)))
     if example:
         made.append(_cell("markdown", "try-it", "## Try it"))
         made.append(_cell("code", "example", example))
@@ -162,8 +161,8 @@ def _is_docstring(section: Section, statement: Statement) -> bool:
     return first <= section.prose_lines[0] and section.prose_lines[-1] <= last
 
 
-def _next_start(statements: list[Statement], line: int) -> int:
-    return next((each.first for each in statements if each.first > line), 10**9)
+def _starts_in(statement: Statement, section: Section) -> bool:
+    return bool(section.code) and section.code_line <= statement.first <= section.code_line + section.code.count("\n")
 
 
 def _cut(lines: list[str], first: int, last: int, statements: list[Statement]) -> str:
