@@ -123,18 +123,18 @@ class DepthWiseConv2d(nn.Conv2d):
         where we measured nothing. And not while the model is being exported, since other runtimes know what a
         convolution is, or under a transformation of `torch.func`, which has rules of its own for convolutions.
         """
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        if torch.jit.is_tracing() or is_exporting() or torch._C._are_functorch_transforms_active():
+            return False
+        autocast = torch.is_autocast_enabled("cpu")
+        dtype = torch.get_autocast_dtype("cpu") if autocast else x.dtype
         return (
-            x.device.type == "cpu"
+            torch.is_grad_enabled()
+            and (x.requires_grad or self.weight.requires_grad)
+            and x.device.type == "cpu"
+            and dtype in (torch.float32, torch.bfloat16)
+            and (autocast or dtype == self.weight.dtype)
             and x.dim() == 4
             and x.numel() > 0
-            and dtype in (torch.float32, torch.bfloat16)
-            and (dtype == self.weight.dtype or torch.is_autocast_enabled("cpu"))
-            and torch.is_grad_enabled()
-            and (x.requires_grad or self.weight.requires_grad)
-            and not torch.jit.is_tracing()
-            and not torch._C._are_functorch_transforms_active()
-            and not is_exporting()
         )
 
 
@@ -142,10 +142,7 @@ class DepthWiseConv2d(nn.Conv2d):
 is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 
-@torch.library.custom_op("labml_nn::depth_wise_convolution", mutates_args=())
-def depth_wise_convolution(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, before: int
-) -> torch.Tensor:
+def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, before: int) -> torch.Tensor:
     r"""
     ## The convolution
 
@@ -155,9 +152,6 @@ def depth_wise_convolution(
     * `before` is the number of zeros in front of each row and column, $r$; $k - 1 - r$ come behind
 
     The result has the shape and the layout of `x`.
-
-    It is an operator in the sense of [`torch.library`](https://pytorch.org/docs/stable/library.html): a unit that
-    autograd and `torch.compile` handle by what is registered for it below, and do not look into.
     """
     # The result is laid out as `x` is
     out = torch.empty_like(x)
@@ -171,8 +165,8 @@ def depth_wise_convolution(
     result = torch.empty_like(x)
     taps = weight.flatten(1).t().float().contiguous()
     bias = None if bias is None else bias.float().contiguous()
-    convolve = getattr(library, f"convolve_{native.type_name(x.dtype)}")
-    convolve(
+    function = getattr(library, f"convolve_{native.type_name(x.dtype)}")
+    function(
         *map(native.address, (result, x, taps, bias)),
         *image_sizes(x),
         ctypes.c_int(before),
@@ -180,6 +174,11 @@ def depth_wise_convolution(
     )
     #
     return result if result.stride() == out.stride() else out.copy_(result)
+
+
+# As an *operator* in the sense of [`torch.library`](https://pytorch.org/docs/stable/library.html) the function is a
+# unit that autograd and `torch.compile` handle by what is registered for it [below](#operators), and do not look into
+depth_wise_convolution = torch.library.custom_op("labml_nn::depth_wise_convolution", convolve, mutates_args=())
 
 
 @torch.library.custom_op("labml_nn::depth_wise_weight_gradient", mutates_args=())
@@ -205,8 +204,8 @@ def depth_wise_weight_gradient(
     # The images are dealt to groups with a sum each. The last row is the bias's.
     groups = min(len(x), 16)
     sums = torch.zeros(groups, kernel_size * kernel_size + 1, x.shape[1])
-    correlate = getattr(library, f"weight_gradient_{native.type_name(x.dtype)}")
-    correlate(
+    function = getattr(library, f"weight_gradient_{native.type_name(x.dtype)}")
+    function(
         *map(native.address, (sums, x, gradient)),
         *image_sizes(x),
         ctypes.c_int(before),
@@ -280,6 +279,8 @@ def image_sizes(x: torch.Tensor) -> tuple[ctypes.c_int64, ...]:
     return tuple(ctypes.c_int64(size) for size in (n, height, width, channels))
 
 
+# <a id="operators"></a>
+#
 # ## What the operators tell torch
 #
 # The shapes of their results, for `torch.compile`

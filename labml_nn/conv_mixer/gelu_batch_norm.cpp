@@ -171,6 +171,19 @@ void input_gradient(T* out, const T* gradient, const T* value, const T* slope, c
         }
 }
 
+// All that is left of the two in evaluation: one pass
+template <typename T>
+void evaluate(T* out, const T* in, const T* residual, const float* scale, const float* shift, int64_t rows,
+              int64_t channels, int threads) {
+#pragma omp parallel for num_threads(threads)
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t c = 0; c < channels; c += LANES) {
+            const int64_t at = row * channels + c;
+            const Floats normal = gelu(load(in + at)).value * load(scale + c) + load(shift + c);
+            store(out + at, residual ? normal + load(residual + at) : normal);
+        }
+}
+
 }  // namespace
 
 #define FOR_TYPE(NAME, T)                                                                                            \
@@ -188,6 +201,10 @@ void input_gradient(T* out, const T* gradient, const T* value, const T* slope, c
     void input_gradient_##NAME(T* out, const T* gradient, const T* value, const T* slope, const float* a,            \
                                const float* b, const float* c, int64_t rows, int64_t channels, int threads) {        \
         input_gradient(out, gradient, value, slope, a, b, c, rows, channels, threads);                               \
+    }                                                                                                                \
+    void evaluate_##NAME(T* out, const T* in, const T* residual, const float* scale, const float* shift,             \
+                         int64_t rows, int64_t channels, int threads) {                                              \
+        evaluate(out, in, residual, scale, shift, rows, channels, threads);                                          \
     }
 
 extern "C" {

@@ -135,10 +135,12 @@ class GELUBatchNorm2d(nn.BatchNorm2d):
         ### When to use the operator
 
         In training, where [the loops in C++](native.html) can be had. The formulas in plain PyTorch below are for
-        understanding and for tests: torch's own GELU and batch normalization take fewer passes than they do.
+        understanding and for tests: torch's own GELU and batch normalization take fewer passes than they do. A model
+        that is being compiled does without too, since the compiler joins passes by itself.
         """
         return (
             self.training
+            and not torch.compiler.is_compiling()
             and x.dim() == 4
             and x.numel() > x.shape[1]
             and self.weight.dtype == torch.float32
