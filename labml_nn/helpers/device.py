@@ -11,6 +11,7 @@ has a switch, and `auto` stands for what pays on the device at hand.
 """
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,6 +44,23 @@ def find_device(name: str) -> torch.device:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"device={name} cannot be used here ({reason}). Try device=cpu or device=auto.") from None
     return device
+
+
+@contextlib.contextmanager
+def one_thread(when: bool = True) -> Iterator[None]:
+    """
+    ## Compute on one core, inside a `with` statement
+
+    Waking the other cores and waiting for the last of them takes longer than a small operation does, and many times
+    longer where other programs use these cores too.
+    """
+    threads = torch.get_num_threads()
+    if when:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from labml_nn.helpers.device import one_thread
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
@@ -50,7 +52,10 @@ class LabelledImages:
         order = order.to(self.labels.device)
         for start in range(0, len(order), batch_size):
             indexes = order[start : start + batch_size]
-            yield self.images.index_select(0, indexes), self.labels.index_select(0, indexes)
+            # Copying a few rows is too little work for several cores
+            with one_thread():
+                batch = self.images.index_select(0, indexes), self.labels.index_select(0, indexes)
+            yield batch
 
 
 @dataclass(frozen=True, eq=False)
