@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from sidebyside import __version__, fonts, generated, inventory, links, navigation
 from sidebyside.cache import digest, to_json
-from sidebyside.discover import Source
+from sidebyside.discover import Source, package_name
 from sidebyside.inputs import Inputs, Record
 from sidebyside.links import LinkIndex, quote_path, relative_url, root_prefix
 from sidebyside.model import Diagnostic
@@ -102,7 +102,7 @@ class Build:
 
     @cached_property
     def reader(self) -> Reader:
-        return Reader(self.site.cache, self.site.engine, self.site.package)
+        return Reader(self.site.cache, self.site.engine)
 
     # ## Second half: what pages take from each other
 
@@ -116,7 +116,7 @@ class Build:
     def index(self) -> LinkIndex:
         folders = {os.path.dirname(node.url): node.url for node in self.tree.nodes if node.url.endswith("index.html")}
         return LinkIndex(
-            root=str(self.site.root),
+            roots=self.site.roots,
             pages=self.pages,
             folders={} if self.site.is_single_file else folders,
             inventories=inventory.Inventories(self.site.settings.inventories),
@@ -192,7 +192,7 @@ class Build:
         if page is None:
             return addresses
         if self.repository:
-            addresses["code_url"] = self.repository.code_url(page.path)
+            addresses["code_url"] = self._code_url(page.path)
         if self.site.is_single_file:
             return addresses
         addresses["source_href"] = relative_url(page.path, node.url)
@@ -208,7 +208,18 @@ class Build:
     def repository(self) -> Repository | None:
         if not self.site.settings.repo_url:
             return None
-        return Repository.parse(self.site.settings.repo_url, folder_in_repository(str(self.site.root)))
+        return Repository.parse(self.site.settings.repo_url, folder_in_repository(self.site.roots.main))
+
+    def _code_url(self, path: str) -> str:
+        """
+        ### Where the repository shows a source
+        """
+        assert self.repository
+        folder, file = self.site.roots.locate(path)
+        if folder == self.site.roots.main:
+            return self.repository.code_url(path)
+        place = os.path.relpath(file, folder).replace(os.sep, "/")
+        return self.repository.at(folder_in_repository(folder)).code_url(place)
 
     @cached_property
     def site_context(self) -> dict[str, Any]:
@@ -278,7 +289,9 @@ class Build:
             return Job(plan)
         key, _ = self.site.known[page.path]
         source = next(each for each in self.inputs.sources if each.path == page.path)
-        return Job(plan, source, key, notebook_path(plan.url) if plan.context["notebook_href"] else "")
+        notebook = notebook_path(plan.url) if plan.context["notebook_href"] else ""
+        can_import = package_name(self.site.roots.locate(page.path)[0])
+        return Job(plan, source, key, notebook, page.module if can_import else "")
 
     def _unit(self, plan: Plan, job: Job) -> str:
         """
@@ -355,7 +368,7 @@ class Build:
         if file := theme_files(self.site.settings.templates).get(path):
             return file.read_bytes()
         name = unquote(path)
-        return (self.site.root / name).read_bytes() if name in self.assets else None
+        return Path(self.site.roots.locate(name)[1]).read_bytes() if name in self.assets else None
 
 
 def notebook_path(url: str) -> str:

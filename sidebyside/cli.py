@@ -80,6 +80,13 @@ def site_options(command: Command) -> Command:
             help="Templates and assets that take the place of the theme's.",
         ),
         click.option(
+            "--beside",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Another folder for the same site, shown as if it lay in SRC. May be repeated.",
+        ),
+        click.option(
             "--inventory",
             "inventories",
             multiple=True,
@@ -232,22 +239,23 @@ def _serve(site: Site, source: str, port: int, options: dict[str, Any]) -> None:
 
     preview = preview_of(site)
     builder = Builder(site, preview, source, on_report)
-    builder.build()
-    # From here on there are threads, and forking processes beside them is unsafe
-    site.jobs = 1
-    server = open_server(port, preview)
     stop = threading.Event()
-    listener = threading.Thread(target=server.serve_forever, daemon=True)
-    listener.start()
-    click.echo(f"Serving {printable(source)} at http://127.0.0.1:{server.server_address[1]}/ (Ctrl-C ends it)")
+    server = None
     try:
+        builder.build()
+        # From here on there are threads, and forking processes beside them is unsafe
+        site.jobs = 1
+        server = open_server(port, preview)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        click.echo(f"Serving {printable(source)} at http://127.0.0.1:{server.server_address[1]}/ (Ctrl-C ends it)")
         watch(builder, stop)
     except KeyboardInterrupt:
         pass
     finally:
         stop.set()
         preview.end()
-        server.shutdown()
+        if server:
+            server.shutdown()
 
 
 def _site(source: str, options: dict[str, Any]) -> Site:
@@ -259,6 +267,7 @@ def _site(source: str, options: dict[str, Any]) -> Site:
         templates=options["templates"],
         inventories=options["inventories"],
         analytics=options["analytics"],
+        beside=options["beside"],
     )
     return Site(source, settings, options["jobs"], use_cache=not options["no_cache"])
 

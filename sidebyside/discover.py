@@ -15,8 +15,8 @@ import ast
 import os
 import stat
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from posixpath import basename, dirname, join, splitext
 
 from sidebyside.model import Diagnostic
@@ -43,11 +43,40 @@ class Source:
     * `path` is relative to the source folder, with forward slashes
     * `file` is where it is on the disk
     * `url` is the page's path below the site, not yet quoted for a link
+    * `package` is the dotted name of the package that `path` starts in, and empty where that is a plain folder
     """
 
     path: str
     file: str
     url: str
+    package: str = ""
+
+
+@dataclass(frozen=True)
+class Roots:
+    """
+    ## The folders that make a site
+
+    * `main` is the source folder
+    * `beside` are further folders by the name that each has in the site
+
+    With `sidebyside` beside it, the path `sidebyside/source.py` leads into that folder, as if it lay in the main one.
+    """
+
+    main: str
+    beside: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def folders(self) -> list[str]:
+        return [self.main, *self.beside.values()]
+
+    def locate(self, path: str) -> tuple[str, str]:
+        """
+        ### The folder that a path of the site belongs to, and the file
+        """
+        name, _, rest = path.partition("/")
+        folder, rest = (self.beside[name], rest) if name in self.beside else (self.main, path)
+        return folder, os.path.join(folder, *rest.split("/")) if rest else folder
 
 
 @dataclass(frozen=True)
@@ -76,6 +105,29 @@ def discover(root: str, exclude: Iterable[str] = ()) -> Discovery:
     found, diagnostics = _walk(root, excluded)
     sources, clashes = _assign_pages(found)
     return Discovery(tuple(sources), tuple(sorted(diagnostics + clashes)))
+
+
+def discover_all(root: str, beside: Mapping[str, str], exclude: Iterable[str] = ()) -> Discovery:
+    """
+    ## Find the sources of a folder or file, and of the folders beside it
+
+    Modules keep the names under which they are imported.
+    """
+    main = discover(root, exclude)
+    package = package_name(root if os.path.isdir(root) else os.path.dirname(root))
+    sources = {source.path: replace(source, package=package) for source in main.sources}
+    diagnostics = list(main.diagnostics)
+    for name, folder in beside.items():
+        found = discover(folder, exclude)
+        outer = package_name(folder).rpartition(".")[0]
+        for source in found.sources:
+            path = join(name, source.path)
+            if path in sources:
+                diagnostics.append(Diagnostic(path, 1, f"is both in the source folder and in {printable(folder)}"))
+            sources.setdefault(path, Source(path, source.file, join(name, source.url), outer))
+        diagnostics += [replace(each, path=join(name, each.path)) for each in found.diagnostics]
+    in_order = sorted(sources.values(), key=lambda source: reading_order(source.url))
+    return Discovery(tuple(in_order), tuple(sorted(diagnostics)))
 
 
 def package_name(folder: str) -> str:

@@ -10,6 +10,7 @@ summary: What a site holds besides its pages, from the sitemap to the math font.
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -48,7 +49,7 @@ def files(build: "Build", plans: list[Plan]) -> Iterator[File]:
     Files of the author come first, and those of the site replace them.
     """
     for path in sorted(build.assets):
-        file = build.site.root / path
+        file = Path(build.site.roots.locate(path)[1])
         yield File(path, digest(file.read_bytes()), file.read_bytes, is_linked=True)
     for name, file in theme_files(build.site.settings.templates).items():
         if name.startswith("assets/"):

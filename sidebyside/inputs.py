@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sidebyside.cache import Cache, digest, to_json
-from sidebyside.discover import MAXIMUM_BYTES, Source, discover, inside
+from sidebyside.discover import MAXIMUM_BYTES, Roots, Source, discover_all, inside
 from sidebyside.model import Diagnostic
 from sidebyside.output import Written
 from sidebyside.repository import folder_in_repository
@@ -51,9 +51,9 @@ class Inputs:
 
         * `folder` is the output, which is passed over where it lies inside the source
         """
-        found = discover(str(site.source), [str(folder)] if folder else [])
+        found = discover_all(str(site.source), site.roots.beside, [str(folder)] if folder else [])
         keys = {
-            source.path: page_key(site.engine, site.package, source, _file_digest(source.file))
+            source.path: page_key(site.engine, source, _file_digest(source.file))
             for source in found.sources
         }
         theme = digest(
@@ -63,8 +63,7 @@ class Inputs:
         key = digest(
             site.engine,
             site.source.name,
-            site.package,
-            folder_in_repository(str(site.root)) if settings.repo_url else "",
+            to_json([folder_in_repository(folder) for folder in site.roots.folders] if settings.repo_url else []),
             theme,
             *(part for address, file in settings.inventories for part in _part(address, file)),
             to_json([settings.title, settings.base_url, settings.repo_url, settings.published_in, settings.analytics]),
@@ -74,13 +73,13 @@ class Inputs:
         return cls(found.sources, found.diagnostics, keys, theme, key)
 
 
-def page_key(engine: str, package: str, source: Source, content: str) -> str:
+def page_key(engine: str, source: Source, content: str) -> str:
     """
     ## Hash of all that a page on its own comes from
 
     * `content` is the hash of the file
     """
-    return digest(engine, package, source.path, source.url, content)
+    return digest(engine, source.package, source.path, source.url, content)
 
 
 @dataclass
@@ -124,29 +123,29 @@ class Record:
         }
         _records(cache).store(os.path.realpath(folder), "record", [to_json(data)])
 
-    def is_current(self, inputs: Inputs, root: Path, folder: Path) -> bool:
+    def is_current(self, inputs: Inputs, roots: Roots, folder: Path) -> bool:
         """
         ### Whether the same build would write the same files again, and they are all still there
         """
         return (
             bool(self.outputs)
             and self.key == inputs.key
-            and self.probes == probe(root, self.probes)
+            and self.probes == probe(roots, self.probes)
             and all(written.is_untouched(folder) for written in self.outputs.values())
         )
 
 
-def probe(root: Path, paths: Iterable[str]) -> dict[str, str]:
+def probe(roots: Roots, paths: Iterable[str]) -> dict[str, str]:
     """
     ## Hashes of files that links ask for
     """
-    return {path: _probe(root, path) for path in sorted(paths)}
+    return {path: _probe(roots, path) for path in sorted(paths)}
 
 
-def _probe(root: Path, path: str) -> str:
-    file = os.path.join(root, *path.split("/"))
+def _probe(roots: Roots, path: str) -> str:
+    folder, file = roots.locate(path)
     try:
-        return _file_digest(file) if os.path.isfile(file) and inside(str(root), file) else ""
+        return _file_digest(file) if os.path.isfile(file) and inside(folder, file) else ""
     except ValueError:
         return ""
 

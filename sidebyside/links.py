@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from sidebyside.discover import inside, printable
+from sidebyside.discover import Roots, inside, printable
 from sidebyside.inventory import Inventories
 from sidebyside.model import Diagnostic, Link
 from sidebyside.page import Page
@@ -91,13 +91,13 @@ class LinkIndex:
     """
     ## All that can be linked to
 
-    * `root` is the source folder
+    * `roots` are the source folders
     * `pages` are all pages; `folders` maps a folder's path to its page
     * `probed` gathers every path that was looked for on the disk, found or not: if one appears or changes,
       the site must be built again
     """
 
-    root: str
+    roots: Roots
     pages: list[Page]
     folders: Mapping[str, str]
     inventories: Inventories
@@ -229,13 +229,13 @@ class LinkIndex:
 
         It is copied into the site, unless it is hidden or lies outside.
         """
-        file = os.path.join(self.root, *goal.split("/"))
+        folder, file = self.roots.locate(goal)
         self.probed.add(goal)
         if any(part.startswith(".") for part in goal.split("/")):
             return Target(None, problem=f"{_shown(link)} is a hidden file, which is not published")
         if "\0" in goal or not os.path.isfile(file):
             return Target(None, problem=f"{_shown(link)} is not there{self._suggest(page, goal)}")
-        if not inside(self.root, file):
+        if not inside(folder, file):
             return Target(None, problem=f"{_shown(link)} is a symbolic link out of the source folder")
         return Target(relative_url(goal, page.url, anchor), asset=goal)
 
@@ -245,7 +245,7 @@ class LinkIndex:
         """
         folder = posixpath.dirname(goal)
         try:
-            names = os.listdir(os.path.join(self.root, *folder.split("/")))
+            names = os.listdir(self.roots.locate(folder)[1])
         except (OSError, ValueError):
             names = []
         files = [posixpath.join(folder, name) for name in names if not name.startswith(".")]

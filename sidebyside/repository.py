@@ -13,7 +13,7 @@ and the folder is the place of the source inside its git repository.
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit
 
 BARE = re.compile(r"(https?://[^/]+/[^/]+/[^/]+?)(?:\.git)?/?")
@@ -28,11 +28,13 @@ class Repository:
 
     * `files` is the address under which its files are shown
     * `home` is the address of the whole repository
+    * `top` is the address under which the files at its top are shown
     """
 
     home: str
     files: str
     branch: str = "main"
+    top: str = ""
 
     @classmethod
     def parse(cls, address: str, folder: str) -> "Repository":
@@ -43,12 +45,21 @@ class Repository:
         """
         if match := FOLDER.fullmatch(address):
             home, dash, branch, path = match.groups()
-            return cls(home, _join(f"{home}/{dash or ''}blob/{branch}", path or ""), branch)
+            top = f"{home}/{dash or ''}blob/{branch}"
+            return cls(home, _join(top, path or ""), branch, top)
         if match := BARE.fullmatch(address):
             home = match[1]
             dash = "-/" if "gitlab" in urlsplit(home).netloc else ""
-            return cls(home, _join(f"{home}/{dash}blob/main", quote(folder)))
-        return cls(address.rstrip("/"), address.rstrip("/"))
+            top = f"{home}/{dash}blob/main"
+            return cls(home, _join(top, quote(folder)), top=top)
+        address = address.rstrip("/")
+        return cls(address, address, top=address)
+
+    def at(self, folder: str) -> "Repository":
+        """
+        ### Another folder of the same repository
+        """
+        return replace(self, files=_join(self.top, quote(folder)))
 
     def code_url(self, path: str) -> str:
         """

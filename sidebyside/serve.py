@@ -48,6 +48,8 @@ SECONDS_BETWEEN_HEARTBEATS = 10
 # Editors save in several steps. So long must it be quiet before a build begins.
 MILLISECONDS_OF_QUIET = 20
 
+MILLISECONDS_BETWEEN_LOOKS = 500
+
 CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".gif": "image/gif",
@@ -232,8 +234,10 @@ class Builder:
             self._fail(f"the build failed: {type(error).__name__}: {error}")
         else:
             problems = [self._problem(each) for each in report.diagnostics]
-            self.preview.publish(self._files(), self._worth_showing(report), problems)
-            self.on_report(report)
+            is_news = report.changed or problems != self.preview.problems or not self.preview.version
+            if is_news:
+                self.preview.publish(self._files(), self._worth_showing(report), problems)
+                self.on_report(report)
 
     def _files(self) -> Iterable[str]:
         if self.site.is_single_file:
@@ -425,16 +429,23 @@ def watch(builder: Builder, stop: threading.Event) -> None:
 
     site = builder.site
     themes = [folder for folder in (site.settings.templates, theme_folder()) if folder]
-    folders = [site.root, *themes, *(folder / "assets" for folder in themes if (folder / "assets").is_dir())]
-    for _ in changes(
+    folders = [*map(Path, site.roots.folders), *themes, *(folder / "assets" for folder in themes if (folder / "assets").is_dir())]
+    stream = changes(
         *folders,
         watch_filter=DefaultFilter(),
         debounce=200,
         step=MILLISECONDS_OF_QUIET,
         stop_event=stop,
+        rust_timeout=MILLISECONDS_BETWEEN_LOOKS,
+        yield_on_timeout=True,
         recursive=not site.is_single_file,
-    ):
-        builder.build()
+    )
+    # What was saved after the first build and before the watch began shows at the first look
+    is_first_look = True
+    for changed in stream:
+        if changed or is_first_look:
+            builder.build()
+        is_first_look = False
 
 
 def preview_of(site: Site) -> Preview:

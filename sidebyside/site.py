@@ -16,6 +16,7 @@ Before either half, one hash over every input says whether there is anything to 
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sidebyside.cache import Cache, cache_home, digest, engine_fingerprint, locked
-from sidebyside.discover import package_name
+from sidebyside.discover import Roots
 from sidebyside.inputs import Inputs, Record, probe
 from sidebyside.model import Diagnostic
 from sidebyside.problem import OutputProblem, SettingsProblem
@@ -47,6 +48,7 @@ class Settings:
     * `templates` is a folder whose files take the place of the theme's
     * `inventories` are pairs of an address and a local copy of the `objects.inv` that it serves
     * `analytics` is a measurement ID of Google Analytics; without one, pages load nothing from elsewhere
+    * `beside` are further folders of sources, which the site shows as if they lay in the source folder
     """
 
     title: str = ""
@@ -56,6 +58,7 @@ class Settings:
     templates: Path | None = None
     inventories: tuple[tuple[str, Path], ...] = ()
     analytics: str = ""
+    beside: tuple[Path, ...] = ()
 
     def validate(self) -> None:
         """
@@ -68,8 +71,16 @@ class Settings:
                 raise SettingsProblem(
                     f"--{name} {address!r} is no address; it should look like https://example.org/docs"
                 )
+        if self.analytics and not re.fullmatch(r"[A-Za-z0-9-]+", self.analytics):
+            raise SettingsProblem(f"--analytics {self.analytics!r} is no measurement ID, which looks like G-ABC123")
         if self.templates and not self.templates.is_dir():
             raise SettingsProblem(f"--templates {str(self.templates)!r} is no folder")
+        names = [_absolute(folder).name for folder in self.beside]
+        for folder, name in zip(self.beside, names, strict=True):
+            if not folder.is_dir():
+                raise SettingsProblem(f"--beside {str(folder)!r} is no folder")
+            if names.count(name) > 1:
+                raise SettingsProblem(f"--beside: two folders are called {name!r}")
         for address, file in self.inventories:
             if not file.is_file():
                 raise SettingsProblem(f"--inventory {address}={file}: there is no such file")
@@ -91,6 +102,10 @@ class Report:
     @property
     def n_errors(self) -> int:
         return sum(each.severity == "error" for each in self.diagnostics)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))
 
 
 Progress = Callable[[str, int, int], None]
@@ -129,8 +144,9 @@ class Site:
         self.is_single_file = self.source.is_file()
         if self.is_single_file and self.source.suffix not in (".py", ".md"):
             raise SettingsProblem(f"{source} is neither Python (.py) nor Markdown (.md)")
-        self.root = self.source.parent if self.is_single_file else self.source
-        self.package = package_name(str(self.root))
+        main = self.source.parent if self.is_single_file else self.source
+        beside = {folder.name: str(folder) for folder in map(_absolute, self.settings.beside)}
+        self.roots = Roots(str(main), beside)
         self.pages: list[Page] = []
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self.cache = self._open_cache(use_cache)
@@ -172,12 +188,12 @@ class Site:
     def _build(self, folder: Path, progress: Progress) -> Report:
         inputs = Inputs.collect(self, folder)
         last = Record.load(self.cache, folder)
-        if last.is_current(inputs, self.root, folder):
+        if last.is_current(inputs, self.roots, folder):
             return Report(last.n_pages, last.diagnostics)
         build = self._begin(inputs, progress)
         record, changed = build.write(folder, last)
         record.key = inputs.key
-        record.probes = probe(self.root, build.index.probed)
+        record.probes = probe(self.roots, build.index.probed)
         record.diagnostics = tuple(sorted(build.diagnostics))
         record.n_pages = len(self.pages)
         record.save(self.cache, folder)

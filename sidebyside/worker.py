@@ -48,7 +48,6 @@ class Reader:
 
     cache: Cache
     engine: str
-    package: str
 
     def __call__(self, source: Source) -> tuple[str, str]:
         """
@@ -57,8 +56,8 @@ class Reader:
         Returns its key and the page as a line of JSON. The key is that of the bytes that were really read.
         """
         data, problem = read_file(source)
-        key = page_key(self.engine, self.package, source, digest(data))
-        rendered = render_page(data, source.path, source.url, self.package)
+        key = page_key(self.engine, source, digest(data))
+        rendered = render_page(data, source.path, source.url, source.package)
         if problem:
             rendered = replace(rendered, page=replace(rendered.page, diagnostics=(problem,)))
         page, body, search, cells = rendered.to_lines()
@@ -75,7 +74,7 @@ class Reader:
         if lines := self.cache.load(body_entry(source), key):
             return lines
         data, _ = read_file(source)
-        _, body, _, cells = render_page(data, source.path, source.url, self.package).to_lines()
+        _, body, _, cells = render_page(data, source.path, source.url, source.package).to_lines()
         return [body, cells]
 
 
@@ -90,12 +89,14 @@ class Job:
 
     * `source` is `None` for a listing
     * `notebook` is the path of the notebook, empty where there is none
+    * `module` is the dotted name of the module, empty where it belongs to no package
     """
 
     plan: Plan
     source: Source | None = None
     key: str = ""
     notebook: str = ""
+    module: str = ""
 
     @property
     def paths(self) -> list[str]:
@@ -146,12 +147,12 @@ class Writer:
         if job.source:
             files.append((job.source.path, read_file(job.source)[0]))
         if job.notebook:
-            files.append((job.notebook, self._notebook(json.loads(cells)).encode("utf-8", "replace")))
+            files.append((job.notebook, self._notebook(job.module, json.loads(cells)).encode("utf-8", "replace")))
         return [self.put(path, data) for path, data in files]
 
-    def _notebook(self, cells: list[str]) -> str:
-        if self.pip_address and self.reader.package:
-            cells = [notebook.installation(self.reader.package, self.pip_address), *cells]
+    def _notebook(self, module: str, cells: list[str]) -> str:
+        if self.pip_address and module:
+            cells = [notebook.installation(module, self.pip_address), *cells]
         return notebook.assemble(cells)
 
     def put(self, path: str, data: bytes) -> Written | OutputProblem:

@@ -183,7 +183,8 @@ def test_prose_cannot_carry_script(tmp_path: Path) -> None:
     code.mkdir()
     (code / "readme.md").write_text(
         "# Home\n\n<script>alert(1)</script> <img src=x onerror=alert(1)> [x](javascript:alert(1)) "
-        "<a href='java&#x0A;script:alert(1)'>y</a> <svg onload=alert(1)> <div class=\"<a href='javascript:alert(1)'>\">z</div>\n"
+        "<a href='java&#x0A;script:alert(1)'>y</a> <svg onload=alert(1)> "
+        "<div class=\"<a href='javascript:alert(1)'>\">z</div>\n"
     )
     Site(code).build(tmp_path / "out")
     assert_harmless(tmp_path / "out", scripts_of_a_plain_page(tmp_path))
