@@ -101,8 +101,8 @@ def optimize_for_inference(
     Returns a new module that maps images to logits. It holds copies: the model stays as it is.
 
     Raises a `TypeError` for another kind of model. What
-    [`optimize_for_training`](gelu_batch_norm.html#optimize_for_training) made is one; the model that it was made from has
-    the same weights.
+    [`optimize_for_training`](gelu_batch_norm.html#optimize_for_training) made is one; the model that it was made from
+    has the same weights.
     """
     if not isinstance(model, ConvMixer):
         raise TypeError(f"`model` must be a ConvMixer, but it is a {type(model).__name__}")
