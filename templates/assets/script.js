@@ -82,25 +82,37 @@
 
   const COPY_ICON = '<svg class="icon" viewBox="0 0 20 20" aria-hidden="true"><path d="M7 7h9v10H7zM13 7V3H4v10h3"/></svg>';
 
-  function addCopyButtons() {
-    for (const pre of $$(".code pre, .docs pre")) {
+  function addCopyButtons(section) {
+    for (const pre of $$("pre", section)) {
       const button = element("button", { type: "button", class: "copy", "aria-label": "Copy this code" }, element("span", {}, "Copy"));
       button.insertAdjacentHTML("afterbegin", COPY_ICON);
       button.addEventListener("click", () => copy(codeOf(pre), "Code copied"));
       if (pre.closest(".docs")) {
         const frame = element("div", { class: "code-frame" });
         pre.replaceWith(frame);
-        frame.append(pre, button);
-      } else {
-        pre.after(button);
+        frame.append(pre);
       }
+      pre.after(button);
     }
   }
 
-  function addHeadingLinks() {
-    for (const heading of $$(".docs :is(h1, h2, h3, h4, h5, h6)[id]")) {
+  function addHeadingLinks(section) {
+    for (const heading of $$(".docs :is(h1, h2, h3, h4, h5, h6)[id]", section)) {
       heading.append(element("a", { class: "heading-link", href: `#${heading.id}`, "aria-label": "Link to this heading" }, "#"));
     }
+  }
+
+  /* A section gets its controls when it comes near */
+  function furnishSections() {
+    const observer = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting) continue;
+        observer.unobserve(target);
+        addCopyButtons(target);
+        addHeadingLinks(target);
+      }
+    }, { rootMargin: "50%" });
+    for (const section of sections) observer.observe(section);
   }
 
   /* From section to section */
@@ -131,8 +143,10 @@
   /* Contents that follow the scroll */
 
   function followScroll() {
-    const entries = $$(".contents a").map((link) => [link, document.getElementById(decodeURIComponent(link.hash.slice(1)))]);
-    const known = entries.filter(([, target]) => target);
+    const known = $$(".contents a").flatMap((link) => {
+      const target = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+      return target ? [[link, target, target.closest(".section")]] : [];
+    });
     if (!known.length) return;
     let shown;
 
@@ -140,7 +154,9 @@
       const left = page.scrollHeight - innerHeight - scrollY;
       // The line that a heading must have passed. It sinks at the end of the page, where the last headings cannot rise to it.
       const line = barHeight() + 32 + Math.max(0, 1 - left / innerHeight) * (innerHeight - barHeight() - 32);
-      const [link] = known.findLast(([, target]) => target.getBoundingClientRect().top <= line) ?? known[0];
+      const isPassed = (place) => place.getBoundingClientRect().top <= line;
+      // The section first: asking for a place inside one that is far away would have it laid out
+      const [link] = known.findLast(([, target, section]) => (!section || isPassed(section)) && isPassed(target)) ?? known[0];
       if (link === shown) return;
       shown?.removeAttribute("aria-current");
       link.setAttribute("aria-current", "true");
@@ -150,7 +166,8 @@
       if (Math.abs(box.scrollTop - middle) > box.clientHeight / 3) box.scrollTop = middle;
     }
 
-    const observer = new IntersectionObserver(update, { rootMargin: `-${barHeight()}px 0px 0px 0px`, threshold: [0, 1] });
+    // It also calls once at the start, when the page has been laid out anyway
+    const observer = new IntersectionObserver(update);
     for (const [, target] of known) observer.observe(target);
     let isWaiting = false;
     addEventListener("scroll", () => {
@@ -158,7 +175,6 @@
       isWaiting = true;
       requestAnimationFrame(() => { isWaiting = false; update(); });
     }, { passive: true });
-    update();
   }
 
   /*
@@ -546,23 +562,22 @@
 
   /* What scrolls sideways must be within reach of the keyboard */
   function makeScrollersFocusable() {
-    for (const box of $$(".docs pre, .docs table, .docs div.math")) {
-      if (box.scrollWidth > box.clientWidth + 1) box.setAttribute("tabindex", "0");
-      else box.removeAttribute("tabindex");
-    }
+    const observer = new ResizeObserver((boxes) => {
+      for (const { target } of boxes) {
+        if (target.scrollWidth > target.clientWidth + 1) target.tabIndex = 0;
+        else target.removeAttribute("tabindex");
+      }
+    });
+    for (const box of $$(".docs pre, .docs table, .docs div.math")) observer.observe(box);
   }
 
-  addHeadingLinks();
-  addCopyButtons();
-  makeImagesZoom();
-  makeOneStopOfCode();
-  makeScrollersFocusable();
-  setUpCards();
-  followScroll();
-  colourBrowserBar();
-  addEventListener("resize", makeScrollersFocusable);
   addEventListener("keydown", handleKey);
   addEventListener("click", handleClick);
+  colourBrowserBar();
+  // One after the other, so that a long page answers in between
+  for (const setUp of [
+    followScroll, furnishSections, makeImagesZoom, makeOneStopOfCode, setUpCards, makeScrollersFocusable,
+  ]) setTimeout(setUp);
   if (document.readyState === "complete") offerSearch();
   else addEventListener("load", offerSearch);
 })();

@@ -17,7 +17,8 @@ paragraphs fills several lines, so that the length of a line can be measured on 
 
 A formula stands in the text, like $h^2 + x_h$, and one stands alone:
 
-$$y_{c} = \sum_{u=0}^{k-1} w_{c,u} \, z_{c+u} + \frac{1}{N} \sum_{i,j} z_{i,j} + \Big( a + b + c + d + e + f + g + h + i + j \Big)$$
+$$y_{c} = \sum_{u=0}^{k-1} w_{c,u} \, z_{c+u} + \frac{1}{N} \sum_{i,j} z_{i,j}
++ \Big( a + b + c + d + e + f + g + h + i + j \Big)$$
 
 | Name | Meaning |
 | --- | --- |
