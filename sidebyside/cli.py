@@ -137,7 +137,7 @@ def build(source: str, out: Path | None, **options: Any) -> None:
             target = out or Path("site")
             with _progress(options["quiet"]) as progress:
                 report = site.build(target, progress)
-    _print_diagnostics(report, source, options["strict"])
+    _print_diagnostics(site, report, source, options["strict"])
     if not options["quiet"]:
         seconds = time.perf_counter() - started
         n_changed = len(report.changed)
@@ -162,7 +162,7 @@ def check(source: str, external: bool, **options: Any) -> None:
             report = site.check(progress)
     if external:
         report = replace(report, diagnostics=(*report.diagnostics, *_check_external(site, source)))
-    _print_diagnostics(report, source, options["strict"])
+    _print_diagnostics(site, report, source, options["strict"])
     if not options["quiet"]:
         click.echo(_summary(report, options["strict"]), err=True)
     sys.exit(_status(report, options["strict"]))
@@ -182,7 +182,7 @@ def _check_external(site: Site, source: str) -> list[Diagnostic]:
         n_offline += answer.is_offline
         mark = {True: "alive", False: "dead", None: "unsure"}[answer.is_alive]
         for path, line in links[answer.address]:
-            click.echo(f"{_place(source, path, line)}: {mark}: {printable(answer.address)}")
+            click.echo(f"{_place(site, source, path, line)}: {mark}: {printable(answer.address)}")
             if not answer.is_alive:
                 severity: Literal["error", "warning"] = "warning" if answer.is_alive is None else "error"
                 message = f"external link: {printable(answer.address)} {answer.text}"
@@ -231,7 +231,7 @@ def _serve(site: Site, source: str, port: int, options: dict[str, Any]) -> None:
     from sidebyside.serve import Builder, open_server, preview_of, watch
 
     def on_report(report: Report) -> None:
-        _print_diagnostics(report, source, options["strict"])
+        _print_diagnostics(site, report, source, options["strict"])
         if not options["quiet"]:
             click.echo(
                 f"{_summary(report, options['strict'])}, {_count(len(report.changed), 'file')} written", err=True
@@ -304,22 +304,26 @@ def _user_errors() -> Iterator[None]:
         sys.exit(1)
 
 
-def _print_diagnostics(report: Report, source: str, strict: bool) -> None:
+def _print_diagnostics(site: Site, report: Report, source: str, strict: bool) -> None:
     for each in report.diagnostics:
         severity = "error" if strict else each.severity
-        place = _place(source, each.path, each.line)
+        place = _place(site, source, each.path, each.line)
         colour = "red" if severity == "error" else "yellow"
         click.echo(
             f"{click.style(place, bold=True)}: {click.style(severity, fg=colour)}: {printable(each.message)}", err=True
         )
 
 
-def _place(source: str, path: str, line: int) -> str:
+def _place(site: Site, source: str, path: str, line: int) -> str:
     """
     ### `file:line` relative to where the command was called, so that editors find it
     """
-    folder = source if os.path.isdir(source) else os.path.dirname(source)
-    return printable(os.path.join(folder, path) if path else source) + (f":{line}" if line else "")
+    folder, file = site.roots.locate(path)
+    if folder != site.roots.main:
+        shown = os.path.relpath(file)
+    else:
+        shown = os.path.join(source if os.path.isdir(source) else os.path.dirname(source), path) if path else source
+    return printable(shown) + (f":{line}" if line else "")
 
 
 def _status(report: Report, strict: bool) -> int:
