@@ -27,7 +27,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,18 +193,24 @@ class Renderer:
         return _rewrite_addresses(prose, embed)
 
 
-@cache
 def environment(overrides: Path | None) -> "Environment":
     """
     ## Jinja with the templates of an author before those of the theme
 
-    It lives as long as the process, and loads a template again when its file has changed.
+    It is kept, and loads a template again when its file has changed. It would not notice
+    that a file has come or gone in the author's folder, so that those files are part of what it is kept under.
     """
+    own = tuple(sorted(file.name for file in overrides.iterdir())) if overrides else ()
+    return _environment(overrides, own)
+
+
+@lru_cache(maxsize=2)
+def _environment(overrides: Path | None, own: tuple[str, ...]) -> "Environment":
     from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader
 
     default = FileSystemLoader(theme_folder())
-    own = [FileSystemLoader(overrides)] if overrides else []
-    loader = ChoiceLoader([*own, default, PrefixLoader({"default": default})])
+    first = [FileSystemLoader(overrides)] if overrides else []
+    loader = ChoiceLoader([*first, default, PrefixLoader({"default": default})])
     return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 

@@ -429,7 +429,8 @@ def watch(builder: Builder, stop: threading.Event) -> None:
 
     site = builder.site
     themes = [folder for folder in (site.settings.templates, theme_folder()) if folder]
-    folders = [*map(Path, site.roots.folders), *themes, *(folder / "assets" for folder in themes if (folder / "assets").is_dir())]
+    assets = [folder / "assets" for folder in themes if (folder / "assets").is_dir()]
+    folders = [*map(Path, site.roots.folders), *themes, *assets]
     stream = changes(
         *folders,
         watch_filter=DefaultFilter(),
