@@ -112,15 +112,15 @@
         addHeadingLinks(target);
       }
     }, { rootMargin: "50%" });
-    for (const section of sections) observer.observe(section);
+    for (const section of $$(".section")) observer.observe(section);
   }
 
   /* From section to section */
 
-  const sections = $$(".section");
+  const sections = $$(".section[id]");
 
   function currentSection() {
-    const focused = document.activeElement.closest(".section");
+    const focused = document.activeElement.closest(".section[id]");
     if (focused) {
       const { top, bottom } = focused.getBoundingClientRect();
       if (bottom > barHeight() && top < innerHeight) return focused;

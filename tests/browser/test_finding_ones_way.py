@@ -145,7 +145,7 @@ def test_keys_do_nothing_while_typing_or_with_modifiers(open_page: OpenPage) -> 
     [
         ("#section-3", "#section-3 .section-link", "#section-3"),
         ("#one-layer", "#one-layer .heading-link", "#one-layer"),
-        ("#L45", "#L45 .lineno", "#L45"),
+        ("#L46", "#L46 .lineno", "#L46"),
     ],
 )
 def test_a_place_can_be_linked_to(open_page: OpenPage, hover: str, link: str, anchor: str) -> None:
@@ -176,7 +176,7 @@ def test_y_copies_a_link_and_leaves_the_address_alone(open_page: OpenPage) -> No
     assert page.url == address
 
 
-@pytest.mark.parametrize("anchor", ["section-2", "Layer", "Layer.__init__", "one-layer", "L58", "try-it"])
+@pytest.mark.parametrize("anchor", ["section-2", "Layer", "Layer.__init__", "one-layer", "L59", "try-it"])
 def test_old_and_new_deep_links_lead_to_their_place(open_page: OpenPage, anchor: str) -> None:
     page = open_page(f"layer.html#{anchor}", height=500)
     top = page.evaluate("(id) => document.getElementById(id).getBoundingClientRect().top", anchor)
