@@ -13,7 +13,7 @@ stand in the order in which they run.
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from urllib.parse import unquote
 from sidebyside import __version__, fonts, generated, inventory, links, navigation
 from sidebyside.cache import digest, to_json
 from sidebyside.discover import Source, package_name
+from sidebyside.excerpt import Excerpt, find_target, links_seen_from, references_seen_from
 from sidebyside.inputs import Inputs, Record
 from sidebyside.links import LinkIndex, quote_path, relative_url, root_prefix
 from sidebyside.model import Diagnostic
@@ -148,6 +149,7 @@ class Build:
                 if found := self.index.reference(page, name):
                     references[name] = found
                     cards.update(self._card(name, found[0]))
+        excerpt = self._excerpt(page) if page else None
         context = {
             **self._addresses(node),
             "path": node.path,
@@ -166,7 +168,30 @@ class Build:
             "data": {"root": root_prefix(node.url), "cards": cards},
         }
         template = "page.html" if page else "index.html"
-        return Plan(node.url, template, context, targets, references)
+        return Plan(node.url, template, context, targets, references, excerpt)
+
+    def _excerpt(self, page: Page) -> Excerpt | None:
+        """
+        ### A class or function of another page, where the front matter asks for one
+        """
+        wanted = page.front_matter.get("excerpt")
+        if not isinstance(wanted, str):
+            return None
+        found = find_target(self.index, page, wanted)
+        if isinstance(found, Diagnostic):
+            self.diagnostics.add(found)
+            return None
+        target, first, last = found
+        return Excerpt(
+            self._source(target),
+            self.site.known[target.path][0],
+            first,
+            last,
+            target.title,
+            relative_url(target.url, page.url, wanted.partition("#")[2]),
+            links_seen_from(self.index, page, target),
+            references_seen_from(self.index, page, target),
+        )
 
     def _card(self, name: str, href: str) -> dict[str, list[str]]:
         """
@@ -288,16 +313,20 @@ class Build:
         if page is None:
             return Job(plan)
         key, _ = self.site.known[page.path]
-        source = next(each for each in self.inputs.sources if each.path == page.path)
+        source = self._source(page)
         notebook = notebook_path(plan.url) if plan.context["notebook_href"] else ""
         can_import = package_name(self.site.roots.locate(page.path)[0])
         return Job(plan, source, key, notebook, page.module if can_import else "")
+
+    def _source(self, page: Page) -> Source:
+        return next(each for each in self.inputs.sources if each.path == page.path)
 
     def _unit(self, plan: Plan, job: Job) -> str:
         """
         ### Hash of all that the files of a page come from
         """
-        parts = to_json([plan.url, plan.template, plan.context, plan.links, plan.references])
+        excerpt = asdict(plan.excerpt) if plan.excerpt else None
+        parts = to_json([plan.url, plan.template, plan.context, plan.links, plan.references, excerpt])
         return digest(self.common, job.key, parts)
 
     @cached_property

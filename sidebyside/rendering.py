@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sidebyside.cache import digest
+from sidebyside.excerpt import Excerpt
 from sidebyside.links import is_external, quote_path, root_prefix
 from sidebyside.page import REFERENCE, Body
 from sidebyside.problem import TemplateProblem
@@ -61,6 +62,7 @@ class Plan:
     * `context` is what the template gets as `page`, less the sections
     * `links` maps each link of the prose, as written, to what the page says in its place
     * `references` maps each dotted name of the code to its link and whether that leaves the site
+    * `excerpt` says what to show of another page
     """
 
     url: str
@@ -68,6 +70,7 @@ class Plan:
     context: dict[str, Any]
     links: dict[str, str | None] = field(default_factory=dict)
     references: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    excerpt: Excerpt | None = None
 
 
 class Renderer:
@@ -100,24 +103,19 @@ class Renderer:
         }
         return {**hashes, FONT: self.font_hash}
 
-    def page(self, plan: Plan, body: Body) -> str:
+    def page(self, plan: Plan, body: Body, excerpt_body: Body | None = None) -> str:
         """
         ### A page of the site
+
+        * `excerpt_body` is the body of the page that the plan's excerpt is from
         """
         from markupsafe import Markup
 
         carried = self.inline is not None
-        sections = [
-            {
-                **section,
-                "docs": Markup(self._inline_images(link_prose(section["docs"], plan.links))),
-                "code": Markup(link_code(section["code"], plan.references)),
-            }
-            for section in body.sections
-        ]
         context = {
             **plan.context,
-            "sections": sections,
+            "sections": self._sections(body.sections, plan),
+            "excerpt": self._excerpt(plan.excerpt, excerpt_body) if plan.excerpt and excerpt_body else None,
             "example": Markup(body.example) if body.example else None,
             "data": Markup(script_json(plan.context["data"])),
             "self_contained": carried,
@@ -125,6 +123,22 @@ class Renderer:
             "inline_script": Markup(self._inline_script()) if carried else "",
         }
         return self.file(plan.template, plan.url, page=context)
+
+    def _sections(self, sections: list[dict[str, Any]], linked: Plan | Excerpt) -> list[dict[str, Any]]:
+        from markupsafe import Markup
+
+        return [
+            {
+                **section,
+                "docs": Markup(self._inline_images(link_prose(section["docs"], linked.links))),
+                "code": Markup(link_code(section["code"], linked.references)),
+            }
+            for section in sections
+        ]
+
+    def _excerpt(self, excerpt: Excerpt, body: Body) -> dict[str, Any]:
+        sections = self._sections(excerpt.sections(body), excerpt)
+        return {"title": excerpt.title, "href": excerpt.href, "path": excerpt.source.path, "sections": sections}
 
     def file(self, template: str, url: str, root: str | None = None, **context: Any) -> str:
         """

@@ -142,7 +142,9 @@ class Writer:
         if isinstance(job, FontJob):
             return [self.put(FONT, fonts.subset(job.characters))]
         body, cells = self.reader.body(job.source, job.key) if job.source else ("", "[]")
-        page = self.renderer.page(job.plan, Body(**json.loads(body)) if body else Body([]))
+        excerpt = job.plan.excerpt
+        excerpt_body = Body(**json.loads(self.reader.body(excerpt.source, excerpt.key)[0])) if excerpt else None
+        page = self.renderer.page(job.plan, Body(**json.loads(body)) if body else Body([]), excerpt_body)
         files = [(job.plan.url, page.encode("utf-8", "replace"))]
         if job.source:
             files.append((job.source.path, read_file(job.source)[0]))
