@@ -67,7 +67,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def real_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site that this repository publishes."""
     folder = tmp_path_factory.mktemp("real")
-    return build(REPOSITORY / "labml_nn", folder / "site")
+    return build(REPOSITORY / "labml_nn", folder / "site", "--beside", str(REPOSITORY / "sidebyside"))
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

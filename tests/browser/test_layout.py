@@ -1,7 +1,9 @@
 """Where things stand, on every window."""
 
+import re
+
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from .conftest import WIDTHS, OpenPage
 
@@ -124,6 +126,21 @@ def test_long_lines_scroll_on_their_own(open_page: OpenPage, width: int) -> None
         pre.evaluate("(e) => e.querySelector('.lineno').getBoundingClientRect().left - e.getBoundingClientRect().left")
         >= -1
     )
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_the_first_page_shows_on_one_screen_what_this_is(open_page: OpenPage, width: int) -> None:
+    page = open_page("index.html", width=width)
+    expect(page.get_by_role("heading", level=1)).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("link", name="Read the layer")).to_be_in_viewport(ratio=1)
+    excerpt = page.get_by_role("region", name="The layer layer.py")
+    note, code = excerpt.locator(".docs").first, excerpt.locator(".code").first
+    expect(note).to_be_in_viewport(ratio=1)
+    expect(code).to_be_in_viewport(ratio=1)
+    left, right = note.bounding_box(), code.bounding_box()
+    assert left and right and left["x"] + left["width"] <= right["x"] + 1
+    excerpt.get_by_role("link", name="The layer").click()
+    expect(page).to_have_url(re.compile("layer.html#"))
 
 
 def test_wide_windows_use_their_width(open_page: OpenPage) -> None:

@@ -2,6 +2,7 @@
 ---
 title: A small site
 summary: Pages that the browser tests read.
+excerpt: layer.py#Layer.__init__
 ---
 
 # A small site
