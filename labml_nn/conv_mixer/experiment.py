@@ -35,7 +35,9 @@ from labml.configs import aggregate, option
 from torch import nn
 
 from labml_nn.conv_mixer import ClassificationHead, ConvMixer, ConvMixerLayer, PatchEmbeddings
+from labml_nn.conv_mixer.gelu_batch_norm import optimize_for_training
 from labml_nn.experiments.cifar10 import CIFAR10Configs
+from labml_nn.helpers.device import Switch
 from labml_nn.helpers.runs import run_command
 from labml_nn.helpers.settings import SettingsError, Size
 
@@ -67,6 +69,12 @@ class Configs(CIFAR10Configs):
     Edge of a patch in pixels, $p$.
     """
 
+    fused_layers: Switch = "auto"
+    """
+    Compute GELU, batch normalization and the residual connection as [one operator](gelu_batch_norm.html).
+    On by default on a CPU, where memory is what the model waits for.
+    """
+
     # Declared anew so that what follows belongs to this experiment and not to all that share the base
     dataset: Literal["cifar10", "image_folder", "shapes"] = "cifar10"
     model: nn.Module
@@ -88,6 +96,10 @@ def conv_mixer(c: Configs) -> nn.Module:
         PatchEmbeddings(c.d_model, c.patch_size, in_channels=3),
         ClassificationHead(c.d_model, n_classes=len(c.data.classes)),
     )
+    # The same parameters under the same names, computed in fewer passes over memory. What is compiled needs no help.
+    on_cpu = c.execution.device.type == "cpu" and not c.execution.compile
+    if c.fused_layers == "on" or (c.fused_layers == "auto" and on_cpu):
+        model = optimize_for_training(model)
     #
     return c.execution.place(model)
 
