@@ -26,6 +26,7 @@ import torch
 SHORTEST_MEASUREMENT = 0.2
 
 Work = Callable[[], object]
+Clock = Callable[[], float]
 
 
 @dataclass
@@ -41,25 +42,28 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def timed(work: Work, repeats: int) -> float:
+def timed(work: Work, repeats: int, clock: Clock) -> float:
     """Seconds for one call, the device's work included."""
-    started = time.perf_counter()
+    started = clock()
     for _ in range(repeats):
         work()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return (time.perf_counter() - started) / repeats
+    return (clock() - started) / repeats
 
 
-def serve(connection: Connection, contestant: Contestant) -> None:
+def serve(connection: Connection, contestant: Contestant, processor_time: bool) -> None:
     """The life of a contestant: prepare, warm up, and measure each time it is asked."""
+    clock = time.process_time if processor_time else time.perf_counter
+    if processor_time:
+        torch.set_num_threads(1)
     try:
         work = contestant.prepare(**contestant.arguments)
-        timed(work, 1)
-        repeats = max(1, int(SHORTEST_MEASUREMENT / timed(work, 1)))
+        timed(work, 1, clock)
+        repeats = max(1, int(SHORTEST_MEASUREMENT / timed(work, 1, clock)))
         connection.send(None)
         while connection.recv():
-            connection.send(timed(work, repeats))
+            connection.send(timed(work, repeats, clock))
     except EOFError:
         pass
     except Exception:
@@ -69,10 +73,11 @@ def serve(connection: Connection, contestant: Contestant) -> None:
 class Runner:
     """A contestant's process, seen from outside."""
 
-    def __init__(self, contestant: Contestant):
+    def __init__(self, contestant: Contestant, processor_time: bool):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, contestant), daemon=True)
+        # Not a daemon: a contestant may have processes of its own, the workers of a DataLoader
+        self.process = context.Process(target=serve, args=(theirs, contestant, processor_time))
         self.process.start()
         theirs.close()
         self.receive()
@@ -92,12 +97,12 @@ class Runner:
         self.process.join()
 
 
-def compare(contestants: Iterable[Contestant], rounds: int) -> dict[str, list[float]]:
+def compare(contestants: Iterable[Contestant], rounds: int, processor_time: bool = False) -> dict[str, list[float]]:
     """Seconds of each contestant in each round. All are alive at the same time, and one runs."""
     runners = {}
     try:
         for contestant in contestants:
-            runners[contestant.name] = Runner(contestant)
+            runners[contestant.name] = Runner(contestant, processor_time)
         seconds: dict[str, list[float]] = {name: [] for name in runners}
         for _ in range(rounds):
             for name, runner in runners.items():
@@ -108,11 +113,13 @@ def compare(contestants: Iterable[Contestant], rounds: int) -> dict[str, list[fl
     return seconds
 
 
-def best(contestants: Iterable[Contestant], rounds: int) -> tuple[Contestant, dict[str, float]]:
+def best(
+    contestants: Iterable[Contestant], rounds: int, processor_time: bool = False
+) -> tuple[Contestant, dict[str, float]]:
     """The fastest of many settings, tried one after the other, and the median seconds of each."""
     medians, fastest = {}, None
     for contestant in contestants:
-        (seconds,) = compare([contestant], rounds).values()
+        (seconds,) = compare([contestant], rounds, processor_time).values()
         medians[contestant.name] = statistics.median(seconds)
         print(f"    {contestant.name:48} {1e3 * medians[contestant.name]:9.1f} ms", flush=True)
         if medians[contestant.name] == min(medians.values()):
@@ -176,6 +183,11 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rounds", type=int, default=7, help="measurements of each contestant")
     arguments.add_argument("--quick", action="store_true", help="few rounds, and few of the combinations")
+    arguments.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="one thread, and its time on the processor in place of the clock's: for a machine that is busy",
+    )
     arguments.add_argument("--json", type=Path, help="also write the results to this file")
     return arguments
 

@@ -6,6 +6,7 @@ Inference with ConvMixer: ours against timm's and against a plain nn.Sequential,
 ConvMixer-256/8 for images of 32 × 32 pixels with kernels of 5, 7 and 9, and ConvMixer-768/32 for 224 × 224.
 """
 
+from argparse import Namespace
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -73,15 +74,15 @@ def random_images(case: Case, batch_size: int) -> torch.Tensor:
     return torch.randn(batch_size, 3, case.image_size, case.image_size, device=device())
 
 
-def contestants(case: Case, batch_size: int, quick: bool, tried: dict[str, float]) -> list[Contestant]:
+def contestants(case: Case, batch_size: int, options: Namespace, tried: dict[str, float]) -> list[Contestant]:
     common = {"case": case, "batch_size": batch_size}
     found = []
     for rival in RIVALS:
         candidates = [
             Contestant(f"{rival}, {setting}", partial(rival_inference, rival, setting), common)
-            for setting in (LIKELY_SETTINGS if quick else ALL_SETTINGS)
+            for setting in (LIKELY_SETTINGS if options.quick else ALL_SETTINGS)
         ]
-        fastest, medians = best(candidates, rounds=2 if quick else 3)
+        fastest, medians = best(candidates, 2 if options.quick else 3, options.processor_time)
         tried |= medians
         found += [
             Contestant(f"{rival}, as it comes", partial(rival_inference, rival, AS_IT_COMES), common),
@@ -108,7 +109,8 @@ def main() -> None:
             n = min(batch_size, 8) if case.image_size > 32 and device().type == "cpu" else batch_size
             print(f"\nSettings, {case.name}, {n} images")
             tried: dict[str, float] = {}
-            rows = summary(compare(contestants(case, n, options.quick, tried), rounds), "ours")
+            field = contestants(case, n, options, tried)
+            rows = summary(compare(field, rounds, options.processor_time), "ours")
             print_table(f"Inference, {case.name}, {n} images", rows)
             described = {**asdict(case), "activation": case.activation.__name__}
             results.append({"case": described, "batch_size": n, "settings": tried, "rows": rows})

@@ -3,11 +3,12 @@ A training step of ConvMixer: ours against timm's and against a plain nn.Sequent
 
     python benchmarks/train_step.py [--kernel-sizes 5 7 9] [--batch-size 64] [--rounds 7] [--quick] [--json FILE]
 
-A step is the forward pass, the cross entropy, the backward pass and AdamW on images of 32 × 32 pixels, with d_model 256,
-8 layers and patches of 2 × 2. First each rival is tried in all settings of precision, layout and compilation. Then its
-best one takes turns with ours, once as it is and once with freed memory kept, as ours does.
+A step is the forward pass, the cross entropy, the backward pass and AdamW on images of 32 × 32 pixels, with d_model
+256, 8 layers and patches of 2 × 2. First each rival is tried in all settings of precision, layout and compilation.
+Then its best one takes turns with ours, once as it is and once with freed memory kept, as ours does.
 """
 
+from argparse import Namespace
 from functools import partial
 
 import torch
@@ -54,15 +55,16 @@ def step(model: nn.Module, setting: Setting, batch_size: int) -> Work:
     return work
 
 
-def contestants(kernel_size: int, batch_size: int, quick: bool, tried: dict[str, float]) -> list[Contestant]:
+def contestants(kernel_size: int, batch_size: int, options: Namespace, tried: dict[str, float]) -> list[Contestant]:
     """The best of each rival, and ours; what was tried on the way goes to `tried`."""
     common = {"kernel_size": kernel_size, "batch_size": batch_size}
     found = []
     for rival in RIVALS:
-        settings = LIKELY_SETTINGS if quick else ALL_SETTINGS
+        settings = LIKELY_SETTINGS if options.quick else ALL_SETTINGS
         fastest, medians = best(
             (Contestant(f"{rival}, {setting}", partial(training_step, rival, setting), common) for setting in settings),
-            rounds=2 if quick else 3,
+            2 if options.quick else 3,
+            options.processor_time,
         )
         tried |= medians
         kept = Contestant(f"{fastest.name}, memory kept", fastest.prepare, {**common, "keep_memory": True})
@@ -83,11 +85,11 @@ def main() -> None:
     rounds = 3 if options.quick else options.rounds
     print(machine())
     results = {}
-    for kernel_size in options.kernel_sizes[: 1 if options.quick else None]:
+    for kernel_size in options.kernel_sizes:
         print(f"\nSettings, kernel size {kernel_size}")
         tried: dict[str, float] = {}
-        field = contestants(kernel_size, options.batch_size, options.quick, tried)
-        rows = summary(compare(field, rounds), "ours")
+        field = contestants(kernel_size, options.batch_size, options, tried)
+        rows = summary(compare(field, rounds, options.processor_time), "ours")
         print_table(f"Training step, kernel size {kernel_size}, {options.batch_size} images", rows)
         results[f"k{kernel_size}"] = {"settings": tried, "rows": rows}
     write_json(options.json, {"training_step": results, "batch_size": options.batch_size})

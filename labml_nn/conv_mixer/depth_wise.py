@@ -24,7 +24,7 @@ $$y_{n,c,i,j} = b_c + \sum_{u=0}^{k-1} \sum_{v=0}^{k-1} w_{c,u,v} \, x_{n,c,\,i+
 
 where $n$ counts the images, $r = \lfloor (k-1)/2 \rfloor$, and $x$ is zero outside the image.
 
-It is one percent of the weights of a [ConvMixer](index.html) and a seventh of its multiplications, so one would not
+It holds a sixth of the weights of a [ConvMixer](index.html) and takes a sixth of its multiplications, so one would not
 expect it to matter for the time that training takes. On a CPU it takes most of it. This page is about where that
 time goes, and how to get it back.
 
@@ -54,8 +54,46 @@ made for.
 
 ## Where the time goes
 
-TABLE
+One layer with 256 channels on $16 \times 16$ patches, 64 images in channels-last order and bfloat16, in milliseconds on
+two cores of an AMD EPYC (Zen 4) with torch 2.15:
 
+| | $k = 5$ | $k = 7$ | $k = 9$ |
+| --- | --- | --- | --- |
+| convolution, torch | 1.9 | 3.0 | 5.6 |
+| convolution, ours | 1.7 | 2.6 | 3.4 |
+| gradient of the input, torch | 2.4 | 6.4 | 6.4 |
+| gradient of the weight, torch | 70 | 71 | 86 |
+| gradient of the weight, ours | 2.3 | 3.4 | 3.5 |
+| for comparison: point-wise convolution | 5.6 | 5.6 | 5.6 |
+
+The arithmetic of each of the three is the same, 0.2 billion multiply-adds for $k = 7$, and two
+milliseconds of work. Torch needs 71 for the last of them: a ConvMixer spends most of its training in that one line.
+
+## As matrix products
+
+What libraries do well are matrix products, and the weight's gradient can be seen as some. Take one channel and one row
+of taps $u$. Write the rows of all padded images that meet it one below the other, as a matrix $X_u$ of $NH$ rows and
+$W + k - 1$ columns, and those of the gradient as $G$, of $NH$ rows and $W$ columns. Then
+
+$$P_u = X_u^\top G \qquad (P_u)_{a,b} = \sum_{n,i} x_{n,\,i+u-r,\,a-r} \; g_{n,i,b}$$
+
+has all products of columns in it, those that a filter needs and others. A tap $v$ needs the columns with $a = b + v$,
+which is a diagonal:
+
+$$\frac{\partial L}{\partial w_{u,v}} = \sum_{b} (P_u)_{b + v,\, b}$$
+
+This computes $(W + k - 1) / k$ times more products than necessary, and is faster all the same. All
+channels together are one batched product for each row of taps; going from $X_u$ to $X_{u+1}$ only moves a
+window on the same memory. [That is the code](#weight_gradient_by_matrices), and what runs where there is no compiler.
+
+## As loops
+
+Better still is to waste nothing, and to keep each number in a register while it is needed. In channels-last order
+neighbours in memory are channels of one position, and one instruction multiplies 16 of them. A row of $g$ is held in
+16 registers and the sums of a row of taps in $k$ more; each number of $x$ is then loaded once and meets all $k$ taps.
+With
+instructions for bfloat16, which multiply pairs and add them up, a register holds a position of two neighbouring rows.
+These loops are [compiled where there is a compiler](native.html), from `depth_wise.cpp` beside this file.
 """
 
 import ctypes

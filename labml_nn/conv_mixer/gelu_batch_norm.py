@@ -8,7 +8,38 @@ summary: >
 
 # GELU and batch normalization together
 
-PROSE
+After each convolution of a [ConvMixer](index.html) stand an activation, a
+[batch normalization](../normalization/batch_norm/index.html) and, half the time, a residual connection. They compute
+little, but each reads all features from memory and writes them back. With the
+[depth-wise convolution](depth_wise.html) made fast, this walk is what takes longest next to the matrix products. For 64
+images and 256 channels in bfloat16, torch's GELU and normalization took 20 milliseconds, forward and backward, on
+two cores of an AMD EPYC (Zen 4); the four passes below take 3.3.
+
+How few passes can it be? Let $x$ be the input and $\Phi$ the normal distribution.
+
+$$a = x \, \Phi(x) \qquad y = \frac{a - \mu}{\sqrt{v + \epsilon}} \, \gamma + \beta$$
+
+Mean $\mu$ and variance $v$ of a channel are known once all of $a$ is, so the forward pass takes two: one
+computes $a$ and its statistics, the other normalizes.
+
+For the backward pass, let $g$ be the gradient that arrives. With $\hat{a} = (a - \mu) / \sqrt{v + \epsilon}$, and the
+mean over the $n$ positions of a channel written as $\langle \cdot \rangle$,
+
+$$\frac{\partial L}{\partial a} = \frac{\gamma}{\sqrt{v + \epsilon}}
+\Big( g - \langle g \rangle - \hat{a} \, \langle g \hat{a} \rangle \Big)$$
+
+Every output depends on every input of its channel through $\mu$ and $v$, and the two means are what comes of that.
+Again they need a pass of their own. Then one more computes the gradient, and since it is linear in $g$ and $a$, with
+three constants per channel:
+
+$$\frac{\partial L}{\partial x} = (A g + B a + C) \, s \qquad s = \frac{da}{dx}$$
+
+$$A = \frac{\gamma}{\sqrt{v + \epsilon}} \qquad
+B = -A \, \frac{\langle g (a - \mu) \rangle}{v + \epsilon} \qquad
+C = -A \, \langle g \rangle - B \mu$$
+
+Four passes in all. They are [loops in C++](native.html), in `gelu_batch_norm.cpp` beside this file, each with its
+formula in PyTorch below.
 """
 
 import copy
