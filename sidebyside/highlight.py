@@ -8,8 +8,9 @@ Every line of code becomes one element with an anchor, its number, and its token
 once and cut into sections afterwards, because a string may reach over many lines, and what a line means depends on
 what stands above it.
 
-[Pygments](https://pygments.org) says what each token is. [`references`](references.py) says what a name refers to;
-such a name carries it in `data-ref`, and [`site`](site.py) makes a link of it where it knows the target.
+[Pygments](https://pygments.org) says what each token is, [for Python with a shortcut](python_lexer.py).
+[`references`](references.py) says what a name refers to; such a name carries it in `data-ref`, and
+[`rendering`](rendering.py) makes a link of it where the target is known.
 """
 
 from collections.abc import Iterable, Iterator
@@ -72,6 +73,10 @@ def render_snippet(code: str, language: str) -> str:
 @cache
 def _lexer(language: str) -> "Lexer | None":
     # Finding a lexer by its name imports a module of Pygments; keep what was found.
+    if language == "python":
+        from sidebyside.python_lexer import FastPythonLexer
+
+        return FastPythonLexer()
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 
