@@ -16,6 +16,7 @@ from models import ALL_SETTINGS, AS_IT_COMES, LIKELY_SETTINGS, RIVALS, Setting, 
 from torch import nn
 
 from labml_nn.conv_mixer.inference import optimize_for_inference
+from labml_nn.conv_mixer.native import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def rival_inference(model: str, setting: Setting, case: Case, batch_size: int) -
 
 
 def our_inference(dtype: torch.dtype, case: Case, batch_size: int) -> Work:
+    keep_freed_memory()
     where = device()
     # Without loops of ours on a GPU, the compiler joins the passes there
     model = optimize_for_inference(ours(**case.shape).to(where), dtype=dtype, compile=where.type == "cuda")

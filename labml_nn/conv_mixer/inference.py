@@ -236,15 +236,16 @@ class NormalizedActivation(nn.Module):
 
     def _in_one_pass(self, x: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
         """
-        The same in [our loops](gelu_batch_norm.html)
+        The same in [our loops](gelu_batch_norm.html). The input is what a convolution just made, and nobody else
+        holds it, so the result may take its place.
         """
         library = native_library(x)
         assert library is not None
-        out = torch.empty_like(x, memory_format=torch.channels_last)
-        x, residual = rows(x), None if residual is None else rows(residual)
-        call(library, "evaluate", x, rows(out), x, residual, self.scale.float(), self.shift.float())
+        x = x.contiguous(memory_format=torch.channels_last)
+        values, added = rows(x), None if residual is None else rows(residual)
+        call(library, "evaluate", values, values, values, added, self.scale.float(), self.shift.float())
         #
-        return out
+        return x
 
 
 def fold_into_head(last: NormalizedActivation, head: nn.Linear) -> None:
