@@ -74,10 +74,12 @@ def test_the_wheel_is_typed_and_carries_the_theme(distributions: Path):
     names = set(zipfile.ZipFile(next(distributions.glob("*.whl"))).namelist())
     assert {"labml_nn/py.typed", "sidebyside/py.typed", "sidebyside/templates/layout.html"} <= names
     assert {"sidebyside/templates/assets/style.css", "labml_nn/conv_mixer/readme.md"} <= names
+    assert {"labml_nn/conv_mixer/depth_wise.cpp", "labml_nn/conv_mixer/gelu_batch_norm.cpp"} <= names
 
 
 def test_the_source_distribution_builds_the_same(distributions: Path):
-    names = tarfile.open(next(distributions.glob("*.tar.gz"))).getnames()
+    with tarfile.open(next(distributions.glob("*.tar.gz"))) as archive:
+        names = archive.getnames()
     for needed in ("setup.py", "pyproject.toml", "LICENSE", "templates/layout.html", "sidebyside/cli.py"):
         assert any(name.endswith(f"/{needed}") for name in names), f"{needed} is missing"
 

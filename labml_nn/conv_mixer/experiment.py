@@ -36,6 +36,7 @@ from torch import nn
 
 from labml_nn.conv_mixer import ClassificationHead, ConvMixer, ConvMixerLayer, PatchEmbeddings
 from labml_nn.conv_mixer.gelu_batch_norm import optimize_for_training
+from labml_nn.conv_mixer.native import keep_freed_memory
 from labml_nn.experiments.cifar10 import CIFAR10Configs
 from labml_nn.helpers.device import Switch
 from labml_nn.helpers.runs import run_command
@@ -96,9 +97,12 @@ def conv_mixer(c: Configs) -> nn.Module:
         PatchEmbeddings(c.d_model, c.patch_size, in_channels=3),
         ClassificationHead(c.d_model, n_classes=len(c.data.classes)),
     )
+    on_cpu = c.execution.device.type == "cpu"
+    if on_cpu:
+        # Every step needs the same memory: [do not give it back](native.html#keep_freed_memory) in between
+        keep_freed_memory()
     # The same parameters under the same names, computed in fewer passes over memory. What is compiled needs no help.
-    on_cpu = c.execution.device.type == "cpu" and not c.execution.compile
-    if c.fused_layers == "on" or (c.fused_layers == "auto" and on_cpu):
+    if c.fused_layers == "on" or (c.fused_layers == "auto" and on_cpu and not c.execution.compile):
         model = optimize_for_training(model)
     #
     return c.execution.place(model)
