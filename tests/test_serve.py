@@ -1,54 +1,15 @@
 """The live preview, as a process of its own."""
 
-import http.client
-import json
 import os
-import re
+import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-
-class Served:
-    """A running `sidebyside serve`."""
-
-    def __init__(self, source: Path, *options: str):
-        command = [sys.executable, "-m", "sidebyside", "serve", str(source), *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        match = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
-        assert match, (line, self.process.stderr.read() if self.process.stderr else "")
-        self.port = int(match[1])
-
-    def get(self, path: str, host: str = "localhost", method: str = "GET") -> tuple[int, str, dict[str, str]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.putrequest(method, path, skip_host=True)
-        connection.putheader("Host", host)
-        connection.endheaders()
-        response = connection.getresponse()
-        body = response.read().decode()
-        connection.close()
-        return response.status, body, dict(response.getheaders())
-
-    def events(self, page: str, version: int = 1) -> Iterator[dict[str, Any]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        connection.request("GET", f"/.sidebyside/events?page={page}&version={version}")
-        response = connection.getresponse()
-        deadline = time.monotonic() + 30
-        while (line := response.readline()) and time.monotonic() < deadline:
-            if line.startswith(b"data: "):
-                yield json.loads(line[6:])
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.communicate(timeout=20)
+from served import Served
 
 
 def make_code(top: Path) -> Path:
@@ -243,9 +204,7 @@ def test_one_file_is_served_at_the_root(code: Path) -> None:
 
 
 def test_ctrl_c_ends_it_without_a_traceback(code: Path) -> None:
-    import signal
-
     server = Served(code, "--port", "0")
     os.kill(server.process.pid, signal.SIGINT)
-    _, errors = server.process.communicate(timeout=20)
+    errors = server.wait()
     assert server.process.returncode == 0 and "Traceback" not in errors
