@@ -11,6 +11,7 @@ and the exit status says how it went: 0 where all is well, 1 where a page has an
 itself is wrong.
 """
 
+import gc
 import os
 import sys
 import threading
@@ -115,6 +116,9 @@ def main() -> None:
 
     Docstrings and comments of Python modules become prose on the left, the code they explain stands on the right.
     """
+    # Syntax trees are many objects at once, none of them in a cycle. Looking for cycles at Python's usual pace
+    # would take a tenth of the time.
+    gc.set_threshold(100_000, 20, 100)
 
 
 @main.command()

@@ -14,7 +14,7 @@ what stands above it.
 """
 
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Final
 
@@ -145,16 +145,16 @@ def _lines(tokens: Iterable[tuple[str, str]]) -> Iterator[str]:
     """
     parts: list[str] = []
     for css_class, value in tokens:
-        first, *rest = value.split("\n")
-        _append(parts, css_class, first)
+        first, *rest = value.split("\n") if "\n" in value else (value,)
+        parts.append(_element(css_class, first))
         for text in rest:
             yield "".join(parts)
-            parts = []
-            _append(parts, css_class, text)
+            parts = [_element(css_class, text)]
     yield "".join(parts)
 
 
-def _append(parts: list[str], css_class: str, text: str) -> None:
-    if text:
-        text = escape(text, quote=False)
-        parts.append(f'<span class="{css_class}">{text}</span>' if css_class else text)
+@lru_cache(maxsize=20_000)
+def _element(css_class: str, text: str) -> str:
+    # A few hundred tokens make up most of a program, so what was printed once is kept.
+    html = escape(text, quote=False)
+    return f'<span class="{css_class}">{html}</span>' if css_class and text else html

@@ -16,7 +16,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
 
@@ -52,8 +52,13 @@ def relative_url(target: str, page: str, anchor: str = "") -> str:
     hash_and_anchor = "#" + quote(anchor, safe=SAFE_IN_ANCHOR) if anchor else ""
     if target == page and anchor:
         return hash_and_anchor
-    path = quote_path(posixpath.relpath(target, posixpath.dirname(page) or "."))
-    return path + hash_and_anchor
+    return _relative_path(target, posixpath.dirname(page)) + hash_and_anchor
+
+
+@lru_cache(maxsize=20_000)
+def _relative_path(target: str, folder: str) -> str:
+    # All pages of a folder link to each other
+    return quote_path(posixpath.relpath(target, folder or "."))
 
 
 def root_prefix(url: str) -> str:
