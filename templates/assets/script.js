@@ -419,7 +419,8 @@
 
   function makeImagesZoom() {
     for (const image of $$(".docs img")) {
-      const isAlone = image.parentElement.children.length === 1 && !image.parentElement.textContent.trim();
+      const { parentElement: around } = image;
+      const isAlone = around.matches(".docs") || (around.children.length === 1 && !around.textContent.trim());
       if (!isAlone || image.closest("a, button")) continue;
       const button = element("button", { type: "button", class: "zoom", "aria-haspopup": "dialog", title: "Enlarge" });
       image.replaceWith(button);

@@ -13,7 +13,7 @@ example: |
 This page is about one layer, and its first note is long enough to scroll while the imports stay in view. Each of its
 paragraphs fills several lines, so that the length of a line can be measured on every window.
 
-![Two boxes, joined by an arrow](diagram.svg)
+<img src="diagram.svg" width="400" height="120" alt="Two boxes, joined by an arrow">
 
 A formula stands in the text, like $h^2 + x_h$, and one stands alone:
 
