@@ -12,12 +12,13 @@ stand in the order in which they run.
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin
 
 from sidebyside import __version__, fonts, generated, inventory, links, navigation
 from sidebyside.cache import digest, to_json
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from sidebyside.site import Progress, Site
 
 # Starting worker processes costs about as much as rendering this many bytes of source
-BYTES_WORTH_WORKERS = 150_000
+BYTES_WORTH_WORKERS = 60_000
 
 
 @dataclass
@@ -183,7 +184,7 @@ class Build:
             return None
         target, first, last = found
         return Excerpt(
-            self._source(target),
+            self.sources[target.path],
             self.site.known[target.path][0],
             first,
             last,
@@ -313,20 +314,55 @@ class Build:
         if page is None:
             return Job(plan)
         key, _ = self.site.known[page.path]
-        source = self._source(page)
+        source = self.sources[page.path]
         notebook = notebook_path(plan.url) if plan.context["notebook_href"] else ""
         can_import = package_name(self.site.roots.locate(page.path)[0])
-        return Job(plan, source, key, notebook, page.module if can_import else "")
+        addresses = self._full_addresses(page, plan) if notebook else {}
+        return Job(plan, source, key, notebook, page.module if can_import else "", addresses)
 
-    def _source(self, page: Page) -> Source:
-        return next(each for each in self.inputs.sources if each.path == page.path)
+    def _full_addresses(self, page: Page, plan: Plan) -> dict[str, str]:
+        """
+        ### Links of a page, as they reach from anywhere
+
+        On the site where its address is known, else in the repository. Where neither is known they stay,
+        and reach as long as the notebook lies in the site.
+        """
+        here = quote_path(page.url)
+        images = {link.target for link in page.links if link.is_image}
+        addresses = {}
+        for written, href in plan.links.items():
+            if href is None or links.is_external(href):
+                continue
+            if base := self.site_context["base_url"]:
+                addresses[written] = urljoin(f"{base}/{here}", href)
+            elif self.repository:
+                path, _, anchor = urljoin(f"/{here}", href)[1:].partition("#")
+                addresses[written] = self._in_repository(unquote(path), anchor, written in images)
+        return addresses
+
+    def _in_repository(self, url: str, anchor: str, is_image: bool) -> str:
+        """
+        ### Where the repository shows what the site has at some path
+
+        Of the anchors, only those of lines and of headings in Markdown mean something there.
+        """
+        page = self.index.by_url.get(url)
+        address = self._code_url(page.path if page else url.removesuffix("/index.html"))
+        if is_image:
+            return f"{address}?raw=true"
+        is_known = page and (not page.is_python or re.fullmatch(r"L\d+", anchor))
+        return f"{address}#{anchor}" if anchor and is_known else address
+
+    @cached_property
+    def sources(self) -> dict[str, Source]:
+        return {source.path: source for source in self.inputs.sources}
 
     def _unit(self, plan: Plan, job: Job) -> str:
         """
         ### Hash of all that the files of a page come from
         """
         excerpt = asdict(plan.excerpt) if plan.excerpt else None
-        parts = to_json([plan.url, plan.template, plan.context, plan.links, plan.references, excerpt])
+        parts = to_json([plan.url, plan.template, plan.context, plan.links, plan.references, excerpt, job.addresses])
         return digest(self.common, job.key, parts)
 
     @cached_property

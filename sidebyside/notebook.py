@@ -15,16 +15,35 @@ Three things differ between a module and a notebook:
 * `__name__` is `"__main__"` in a notebook too. The block that starts a command there would run
   with the arguments of Jupyter, so it is left out. The page's example takes its place.
 * The package may be missing, on Colab say. A first cell installs it, where the site knows from where.
+
+A notebook leaves the site, so that links and images need their full addresses there.
 """
 
 import ast
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape, unescape
+from urllib.parse import unquote
 
 from sidebyside.model import Document, Section
 
 RELATIVE_IMPORT = re.compile(r"from(\s+)(\.[.\s]*)([\w.]*)(\s*)import\b")
+
+# Where Markdown names a target: behind the text of a link or image, in a definition, in raw HTML.
+# Code comes first, since what looks like a link in there is none.
+LINK_TARGET = re.compile(
+    r"""
+    (?P<code>
+        ^[ ]{0,3} (?P<fence> `{3,} | ~{3,} ) .*? (?: ^[ ]{0,3} (?P=fence) [`~]* [ ]*$ | \Z )
+        | (?<!`) (?P<ticks> `+ ) (?!`) .+? (?<!`) (?P=ticks) (?!`)
+    )
+    | (?P<before> \]\( [ ]* <? | ^[ ]{0,3} \[ [^\]\n]+ \]: [ ]* <? | \s (?:href|src) = ["'] )
+      (?P<target> (?<=<) [^<>\n]+ | [^\s<>()"']+ )
+    """,
+    re.VERBOSE | re.DOTALL | re.MULTILINE,
+)
 MAIN_GUARD = "__name__ == '__main__'"
 
 METADATA = json.dumps(
@@ -100,6 +119,27 @@ def installation(package: str, repository: str) -> str:
         f"    %pip install --quiet {repository}"
     )
     return json.dumps(_cell("code", "install", code), ensure_ascii=False)
+
+
+def with_links(cell: str, addresses: Mapping[str, str]) -> str:
+    """
+    ## A cell whose links have other addresses
+
+    * `addresses` maps targets as Markdown understood them to what stands in their place; others stay
+    """
+    content = json.loads(cell)
+    if content["cell_type"] != "markdown" or not addresses:
+        return cell
+    by_meaning = {unquote(target): address for target, address in addresses.items()}
+
+    def replace(match: re.Match[str]) -> str:
+        if match["code"]:
+            return match[0]
+        address = by_meaning.get(unquote(unescape(match["target"])))
+        return match[0] if address is None else match["before"] + escape(address)
+
+    text = LINK_TARGET.sub(replace, "".join(content["source"]))
+    return json.dumps({**content, "source": text.splitlines(keepends=True)}, ensure_ascii=False)
 
 
 def assemble(cells: list[str]) -> str:

@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -90,6 +90,7 @@ class Job:
     * `source` is `None` for a listing
     * `notebook` is the path of the notebook, empty where there is none
     * `module` is the dotted name of the module, empty where it belongs to no package
+    * `addresses` are the full addresses of the links of the prose, for the notebook
     """
 
     plan: Plan
@@ -97,6 +98,7 @@ class Job:
     key: str = ""
     notebook: str = ""
     module: str = ""
+    addresses: dict[str, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[str]:
@@ -149,12 +151,13 @@ class Writer:
         if job.source:
             files.append((job.source.path, read_file(job.source)[0]))
         if job.notebook:
-            files.append((job.notebook, self._notebook(job.module, json.loads(cells)).encode("utf-8", "replace")))
+            files.append((job.notebook, self._notebook(job, json.loads(cells)).encode("utf-8", "replace")))
         return [self.put(path, data) for path, data in files]
 
-    def _notebook(self, module: str, cells: list[str]) -> str:
-        if self.pip_address and module:
-            cells = [notebook.installation(module, self.pip_address), *cells]
+    def _notebook(self, job: Job, cells: list[str]) -> str:
+        cells = [notebook.with_links(cell, job.addresses) for cell in cells]
+        if self.pip_address and job.module:
+            cells = [notebook.installation(job.module, self.pip_address), *cells]
         return notebook.assemble(cells)
 
     def put(self, path: str, data: bytes) -> Written | OutputProblem:
