@@ -110,7 +110,7 @@ def _search_index(build: "Build") -> File:
     pages = [(quote_path(page.url), page.title, page.summary) for page in build.pages]
     keys = {source.path: build.site.known[source.path][0] for source in build.inputs.sources}
 
-    def entries() -> Iterator[list[list[str]]]:
+    def entries() -> Iterator[list[str]]:
         for source in build.inputs.sources:
             lines = build.site.cache.load(source.path, keys[source.path])
             yield json.loads(lines[1]) if lines else []

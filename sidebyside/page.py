@@ -115,7 +115,7 @@ class Rendered:
 
     page: Page
     body: Body
-    search: list[list[str]]
+    search: list[str]
     notebook: list[str]
 
     def to_lines(self) -> list[str]:

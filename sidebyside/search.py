@@ -27,11 +27,12 @@ MAXIMUM_TEXT = 4000
 MAXIMUM_IDENTIFIERS = 200
 
 
-def entries(document: Document, prose_of: list[Prose]) -> list[list[str]]:
+def entries(document: Document, prose_of: list[Prose]) -> list[str]:
     """
     ## What can be found on one page
 
     For each section: its anchor, the heading it stands under, its text and the identifiers in its code.
+    They are written as they will stand in the script, so that putting a large site together is quick.
     """
     found = []
     heading = ""
@@ -44,7 +45,7 @@ def entries(document: Document, prose_of: list[Prose]) -> list[list[str]]:
         text = " ".join(rendered.text.split())[:MAXIMUM_TEXT]
         identifiers = " ".join(_identifiers(section)) if document.is_python else ""
         if text or identifiers:
-            found.append([anchor, heading, text, identifiers])
+            found.append(_script_json([anchor, heading, text, identifiers])[1:-1])
     return found
 
 
@@ -58,7 +59,7 @@ def _identifiers(section: Section) -> list[str]:
     return list(dict.fromkeys(names))[:MAXIMUM_IDENTIFIERS]
 
 
-def index_script(pages: list[tuple[str, str, str]], entries_of: Iterable[list[list[str]]]) -> Iterator[str]:
+def index_script(pages: list[tuple[str, str, str]], entries_of: Iterable[list[str]]) -> Iterator[str]:
     """
     ## The script, piece by piece
 
@@ -72,7 +73,7 @@ def index_script(pages: list[tuple[str, str, str]], entries_of: Iterable[list[li
     separator = ""
     for number, found in enumerate(entries_of):
         for entry in found:
-            yield separator + _script_json([number, *entry])
+            yield f"{separator}[{number},{entry}]"
             separator = ",\n"
     yield "\n]};\n"
 
