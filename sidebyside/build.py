@@ -16,11 +16,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin
 
-from sidebyside import __version__, fonts, generated, inventory, links, navigation
+from sidebyside import __version__, fonts, generated, images, inventory, links, navigation
 from sidebyside.cache import digest, to_json
 from sidebyside.discover import Source, package_name
 from sidebyside.excerpt import Excerpt, find_target, links_seen_from, references_seen_from
@@ -89,11 +90,13 @@ class Build:
     def _render(self, sources: list[Source]) -> list[tuple[str, str]]:
         results = []
         with spread(self.reader, self._jobs(sources)) as run:
-            stream = run(sources)
+            # What the first page imports and compiles, the processes that start behind it have from the beginning
+            first = [self.reader(source) for source in sources[:1]]
+            stream = run(sources[1:])
             if sources:
-                # The other processes are at work already, and will need the templates next
+                # They are at work now, and will need the templates next
                 compile_templates(self.site.settings.templates)
-            for n_done, result in enumerate(stream, 1):
+            for n_done, result in enumerate(chain(first, stream), 1):
                 results.append(result)
                 self.progress("Reading", n_done, len(sources))
         return results
@@ -169,7 +172,19 @@ class Build:
             "data": {"root": root_prefix(node.url), "cards": cards},
         }
         template = "page.html" if page else "index.html"
-        return Plan(node.url, template, context, targets, references, excerpt)
+        sizes = self._image_sizes(page) if page else {}
+        return Plan(node.url, template, context, targets, references, excerpt, sizes)
+
+    def _image_sizes(self, page: Page) -> dict[str, tuple[int, int]]:
+        """
+        ### Width and height of the images that are files of this site
+        """
+        found = {
+            link.target: images.size_of(Path(self.site.roots.locate(target.asset)[1]))
+            for link in page.links
+            if link.is_image and (target := self.index.resolve(page, link)).asset
+        }
+        return {written: size for written, size in found.items() if size}
 
     def _excerpt(self, page: Page) -> Excerpt | None:
         """
@@ -361,9 +376,7 @@ class Build:
         """
         ### Hash of all that the files of a page come from
         """
-        excerpt = asdict(plan.excerpt) if plan.excerpt else None
-        parts = to_json([plan.url, plan.template, plan.context, plan.links, plan.references, excerpt, job.addresses])
-        return digest(self.common, job.key, parts)
+        return digest(self.common, job.key, to_json([asdict(plan), job.addresses]))
 
     @cached_property
     def common(self) -> str:

@@ -49,6 +49,7 @@ class Excerpt:
     href: str
     links: dict[str, str | None] = field(default_factory=dict)
     references: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def sections(self, body: Body) -> list[dict[str, Any]]:
         """

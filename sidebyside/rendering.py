@@ -29,6 +29,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sidebyside.cache import digest
@@ -63,6 +64,7 @@ class Plan:
     * `links` maps each link of the prose, as written, to what the page says in its place
     * `references` maps each dotted name of the code to its link and whether that leaves the site
     * `excerpt` says what to show of another page
+    * `sizes` maps each image of the prose, as written, to its width and height
     """
 
     url: str
@@ -71,6 +73,7 @@ class Plan:
     links: dict[str, str | None] = field(default_factory=dict)
     references: dict[str, tuple[str, bool]] = field(default_factory=dict)
     excerpt: Excerpt | None = None
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Renderer:
@@ -130,7 +133,7 @@ class Renderer:
         return [
             {
                 **section,
-                "docs": Markup(self._inline_images(link_prose(section["docs"], linked.links))),
+                "docs": Markup(self._inline_images(link_prose(section["docs"], linked.links, linked.sizes))),
                 "code": Markup(link_code(section["code"], linked.references)),
             }
             for section in sections
@@ -242,19 +245,31 @@ def compile_templates(overrides: Path | None) -> None:
                 environment(overrides).get_template(name)
 
 
-def link_prose(prose: str, links: Mapping[str, str | None]) -> str:
+def link_prose(
+    prose: str, links: Mapping[str, str | None], sizes: Mapping[str, tuple[int, int]] = MappingProxyType({})
+) -> str:
     """
     ## Links of the prose, as they reach
 
     A broken link loses its address and stays as text, so that no reader follows it.
+    An image says how large it is.
     """
-    return _rewrite_addresses(prose, lambda address, _: links.get(address, address))
+    return _rewrite_addresses(prose, lambda address, _: links.get(address, address), sizes)
 
 
-def _rewrite_addresses(prose: str, rewrite: Callable[[str, str], str | None]) -> str:
+def _rewrite_addresses(
+    prose: str,
+    rewrite: Callable[[str, str], str | None],
+    sizes: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+) -> str:
     def address(match: re.Match[str]) -> str:
-        new = rewrite(html.unescape(match[3]), match[2])
-        return "" if new is None else f'{match[1]}{match[2]}="{html.escape(new)}"'
+        written = html.unescape(match[3])
+        new = rewrite(written, match[2])
+        if new is None:
+            return ""
+        size = sizes.get(written) if match[2] == "src" and " width=" not in match.string else None
+        attributes = ' width="{}" height="{}"'.format(*size) if size else ""
+        return f'{match[1]}{match[2]}="{html.escape(new)}"{attributes}'
 
     def tag(match: re.Match[str]) -> str:
         if match[1] not in ("a", "img"):
