@@ -21,7 +21,8 @@ The [guide](guide.md) is for authors. This package is written in the format itse
 3. [`prose`](prose.py), [`math`](math.py), [`highlight`](highlight.py), [`references`](references.py): sections
 become HTML
 4. [`page`](page.py): all of that for one file
-5. [`links`](links.py), [`inventory`](inventory.py), [`navigation`](navigation.py): what pages take from each other
+5. [`links`](links.py), [`inventory`](inventory.py), [`navigation`](navigation.py), [`excerpt`](excerpt.py),
+   [`images`](images.py): what pages take from each other
 6. [`rendering`](rendering.py): templates
 7. [`site`](site.py), [`inputs`](inputs.py), [`build`](build.py), [`generated`](generated.py), [`worker`](worker.py),
    [`cache`](cache.py), [`output`](output.py): from a folder to a site
