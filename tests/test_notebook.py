@@ -125,3 +125,82 @@ def test_relative_imports_become_absolute(notebook: Any) -> None:
 
 def test_the_command_is_left_out(notebook: Any) -> None:
     assert "SystemExit" not in json.dumps(notebook)
+
+
+LINKS = '''"""
+# Links
+
+[page](other.md#first-steps), ![a plot](plot.svg "Title"), <a href="other.md">raw</a>, [out](https://example.org),
+[defined], [line](other.py#L1), [gone](gone.md), [with a space](<a b.md>)
+
+[defined]: other.html
+
+`[code](other.md)` and
+
+```markdown
+[code](other.md)
+```
+"""
+x = 1
+'''
+
+
+def links_of_notebook(tmp_path: Path, settings: Settings) -> str:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "links.py").write_text(LINKS)
+    (folder / "other.md").write_text("# Other\n\n## First steps\n")
+    (folder / "a b.md").write_text("# A b\n")
+    (folder / "plot.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    Site(folder, settings, use_cache=False).build(tmp_path / "out")
+    return str(nbformat.read(tmp_path / "out/links.ipynb", as_version=4).cells[0].source)
+
+
+def test_links_lead_to_the_site(tmp_path: Path) -> None:
+    markdown = links_of_notebook(tmp_path, Settings(base_url="https://x.org/docs"))
+    for text in (
+        "[page](https://x.org/docs/other.html#first-steps)",
+        '![a plot](https://x.org/docs/plot.svg "Title")',
+        '<a href="https://x.org/docs/other.html">raw</a>',
+        "[out](https://example.org)",
+        "[defined]: https://x.org/docs/other.html",
+        "[gone](gone.md)",
+        "[with a space](<https://x.org/docs/a%20b.html>)",
+        "`[code](other.md)` and",
+        "```markdown\n[code](other.md)\n```",
+    ):
+        assert text in markdown
+
+
+def test_without_a_site_they_lead_to_the_repository(tmp_path: Path) -> None:
+    markdown = links_of_notebook(tmp_path, Settings(repo_url="https://github.com/someone/thing/tree/main/code"))
+    for text in (
+        "[page](https://github.com/someone/thing/blob/main/code/other.md#first-steps)",
+        "![a plot](https://github.com/someone/thing/blob/main/code/plot.svg?raw=true ",
+        "[with a space](<https://github.com/someone/thing/blob/main/code/a%20b.md>)",
+    ):
+        assert text in markdown
+
+
+def test_without_either_they_stay(tmp_path: Path) -> None:
+    assert links_of_notebook(tmp_path, Settings()) == "\n".join(LINKS.split("\n")[1:-3])
+
+
+@pytest.mark.parametrize(
+    ("module", "says"), [("conv_mixer/index", "torch.Size([4, 10])"), ("conv_mixer/experiment", "Epoch 1/1")]
+)
+def test_the_notebooks_of_this_project_run(published: Path, module: str, says: str, tmp_path: Path) -> None:
+    """The experiment's on shapes, which need no download."""
+    notebook = nbformat.read(published / f"{module}.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert notebook.cells[-1].id == "example"
+    assert says in json.dumps(notebook.cells[-1].outputs)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The notebooks of the annotated modules."""
+    source = Path(__file__).parent.parent / "labml_nn"
+    out = tmp_path_factory.mktemp("published")
+    Site(source, jobs=1, use_cache=False).build(out)
+    return out

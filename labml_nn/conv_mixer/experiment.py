@@ -2,6 +2,16 @@
 ---
 title: Train ConvMixer on CIFAR-10
 summary: Train ConvMixer on CIFAR-10, on a folder of pictures, or on ten shapes drawn on the spot.
+example: |
+  from pathlib import Path
+  from labml_nn.conv_mixer.experiment import Configs
+  from labml_nn.helpers.shapes import shapes
+
+  configs = Configs()
+  configs.dataset = "shapes"
+  configs.data = shapes(n_train=256, n_validation=64)
+  configs.d_model, configs.n_layers, configs.epochs = 16, 1, 1
+  configs.run(Path("checkpoints"))
 ---
 
 # Train ConvMixer on CIFAR-10

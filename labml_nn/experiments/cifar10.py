@@ -29,9 +29,13 @@ from labml_nn.helpers.device import Execution, Precision, Switch, choose_executi
 from labml_nn.helpers.errors import UserError
 from labml_nn.helpers.image_folder import image_folder
 from labml_nn.helpers.images import ImageData, channel_statistics
+from labml_nn.helpers.jupyter import mend_display
 from labml_nn.helpers.settings import Amount, Count, Magnitude, Share, Size
 from labml_nn.helpers.shapes import shapes
 from labml_nn.helpers.training import Trainer, seed_everything
+
+# Before labml has anything to say
+mend_display()
 
 
 class CIFAR10Configs(BaseConfigs):

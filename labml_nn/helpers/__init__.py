@@ -13,5 +13,5 @@ What every experiment needs. Each module does one job and is short enough to rea
 * **Training**: [the loop](training.html), its [schedule](schedule.html), [metrics](metrics.html),
   [progress](progress.html), [checkpoints](checkpoints.html) and [stopping cleanly](interruption.html)
 * **Running**: [settings](settings.html) on the command line, [where and how to compute](device.html),
-  [runs](runs.html) and their folders, [errors](errors.html) a user can mend
+  [runs](runs.html) and their folders, [errors](errors.html) a user can mend, [in Jupyter](jupyter.html) too
 """
