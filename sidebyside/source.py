@@ -551,6 +551,11 @@ class _Divider:
         if line in self.layout.attribute_strings and string.directly_below:
             self._join(string)
             self.current.is_complete = True
+        elif line == self.layout.module_docstring and not self.current.prose:
+            # What stands before it, if anything, are lines for the interpreter. The module's own prose comes first
+            # on the page all the same, with these beside it as a signature is beside its docstring.
+            self._join(string)
+            self.current.is_complete = bool(self.current.code_first)
         else:
             self.open()
             self._join(string)

@@ -218,6 +218,16 @@ def test_rule_2_code_behind_the_module_docstring_joins_it() -> None:
     assert layout('"""Module"""\nimport os\n\nx = 1\n') == [([1], [2, 4])]
 
 
+def test_rule_2_holds_below_lines_for_the_interpreter() -> None:
+    text = '#!/usr/bin/env python\n# coding: utf-8\n"""Module"""\nimport os\n'
+    assert layout(text) == [([3], [1, 2]), ([], [4])]
+    assert prose_of(text)[0] == "Module"
+
+
+def test_rule_2_a_comment_before_the_module_docstring_is_a_section_of_its_own() -> None:
+    assert layout('# Copyright\n"""Module"""\nimport os\n') == [([1], []), ([2], [3])]
+
+
 def test_rule_3_decorators_and_signature_belong_to_the_docstring() -> None:
     assert layout('''\
         @decorator
