@@ -79,8 +79,9 @@ def test_a_run_from_settings_to_summary(folder):
     path = run_folder(folder)
     assert f"Run folder: logs/conv_mixer/{path.name}" in result.stdout
     assert "Epoch 3/3  train: loss" in result.stdout
-    # No control characters of a progress bar where there is no terminal
-    assert "images/s" in result.stdout and "\x1b[?25l" not in result.stdout
+    assert "images/s" in result.stdout
+    # No control characters where there is no terminal, neither ours nor labml's
+    assert not {"\x1b", "\r"} & set(result.stdout + result.stderr)
     settings = json.loads((path / "settings.json").read_text())["settings"]
     assert settings["d_model"] == 8 and settings["n_layers"] == 1 and settings["weight_decay"] == 0.005
     summary = json.loads((path / "summary.json").read_text())
@@ -140,6 +141,17 @@ def test_ctrl_c_and_going_on_give_what_an_undisturbed_run_gives(folder, monkeypa
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
+def test_ctrl_c_while_the_data_is_loaded_ends_in_a_sentence(folder, monkeypatch, capsys):
+    def interrupted(**_):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("labml_nn.experiments.cifar10.shapes", interrupted)
+    assert main(["dataset=shapes", "device=cpu"]) == 130
+    assert capsys.readouterr().err == "Stopped before the training began.\n"
+    assert '"status": "interrupted"' in (run_folder(folder) / "run_log.jsonl").read_text()
+
+
 def test_help_lists_every_setting(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert main(["--help"]) == 0
@@ -150,6 +162,8 @@ def test_help_lists_every_setting(folder, monkeypatch, capsys):
         "resume=",
     ):
         assert words in text
+    # Written for a page, and printed without the marks
+    assert "](" not in text and "`" not in text
     # Every setting has its meaning: an indented line below its own
     lines = text.splitlines()
     names = [number for number, line in enumerate(lines) if line.startswith("  ") and not line.startswith("   ")]

@@ -337,6 +337,13 @@ def test_a_half_downloaded_folder_is_named(small_cifar10):
         cifar10(small_cifar10.parent)
 
 
+def test_a_half_downloaded_archive_is_named(small_cifar10, tmp_path):
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / CIFAR10.filename).write_bytes(b"the first bytes")
+    with pytest.raises(UserError, match=r"part/cifar-10-python.tar.gz is damaged, or only a part of it"):
+        cifar10(tmp_path / "part")
+
+
 def test_a_corrupted_file_is_named_and_never_opened(small_cifar10):
     class Trap:
         def __reduce__(self):
@@ -357,6 +364,9 @@ def test_folders_of_the_wrong_layout_are_explained(small_cifar10, tmp_path):
     fill(tmp_path / "pictures" / "train")
     with pytest.raises(UserError, match="dataset=image_folder"):
         cifar10(tmp_path / "pictures")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"data_path=.*file is a file"):
+        cifar10(tmp_path / "file")
 
 
 COPY = Path(__file__).parent.parent.parent / "shared" / "cifar10" / "cifar10-jpeg.npz"

@@ -59,8 +59,10 @@ def check_layout(data_path: Path, source: Any) -> None:
     """
     ## Is this the right folder?
 
-    Mistakes that are easily made: naming the inner folder, the edition for C programs, a folder of pictures.
+    Mistakes that are easily made: naming a file, the inner folder, the edition for C programs, a folder of pictures.
     """
+    if data_path.exists() and not data_path.is_dir():
+        raise UserError(f"data_path={data_path} is a file. Name the folder that holds {source.base_folder}.")
     if (data_path / source.test_list[0][0]).exists():
         raise UserError(
             f"data_path={data_path} is the folder of the batches itself. "
@@ -105,9 +107,14 @@ def download(data_path: Path, missing: list[str], source: Any) -> None:
     try:
         source(data_path, download=True)
     except (OSError, RuntimeError, EOFError) as error:
-        folder = data_path / source.base_folder
-        found = f"{folder} lacks {', '.join(missing)}" if folder.exists() else f"CIFAR-10 is not in {data_path}"
+        folder, archive = data_path / source.base_folder, data_path / source.filename
+        if archive.exists():
+            found = f"{archive} is damaged, or only a part of it was downloaded"
+        elif folder.exists():
+            found = f"{folder} lacks {', '.join(missing)}"
+        else:
+            found = f"CIFAR-10 is not in {data_path}"
         raise UserError(
             f"{found}, and downloading it from {source.url} failed ({error}). "
-            f"Try again with a network, or put {source.filename} into {data_path} yourself. {OTHER_DATA_SETS}"
+            f"Try again with a network, or put a whole {source.filename} into {data_path} yourself. {OTHER_DATA_SETS}"
         ) from None

@@ -32,6 +32,7 @@ import torch
 from labml import experiment, lab
 from labml.configs import BaseConfigs
 from labml.internal.lab import lab_singleton
+from labml.internal.monitor import monitor_singleton
 
 from labml_nn.helpers.checkpoints import save_json, write_atomically
 from labml_nn.helpers.errors import UserError
@@ -65,7 +66,8 @@ def run_command(
         # A full disk or a folder that cannot be written. The message names the file.
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "Stopped before the training began.", file=sys.stderr)
         return 130
     #
     return 0
@@ -83,20 +85,24 @@ def run_experiment(name: str, configs: type[BaseConfigs], values: dict[str, Any]
         values = restore_settings(folder, values)
     conf = configs()
     folder = create_run(name, conf, values, folder)
-    with experiment.start():
+    print(f"Run folder: {relative(folder)}", flush=True)
+    with quiet():
+        run = experiment.start()
+    with run:
         save_json({"name": name, "settings": values_of(conf)}, folder / "settings.json")
+        # Asking for the trainer loads the data and makes all the rest
         trainer: Trainer = conf.trainer
         if values.get("resume"):
             trainer.resume(folder / "checkpoints" / "last.pt")
             drop_metrics_after(folder / "log.jsonl", trainer.step)
-        describe(trainer, folder)
+        describe(trainer)
         try:
             conf.run(folder / "checkpoints")
         except KeyboardInterrupt:
-            print(
+            # labml notes that the run was interrupted, and `run_command` prints the text
+            raise KeyboardInterrupt(
                 f"Stopped after {trainer.step} of {trainer.n_steps} steps. Go on with: {command} resume={folder.name}"
-            )
-            raise
+            ) from None
         save_json(summary(name, conf, folder), folder / "summary.json")
     print(f"Best validation accuracy {trainer.best_accuracy:.2%}. All of the run is in {relative(folder)}")
 
@@ -112,8 +118,19 @@ def find_lab() -> None:
     Python's own folders. Runs belong where the user stands, so we have it look from there, and keep it from warning
     that there is no such file: without one the folder itself is taken.
     """
-    with contextlib.redirect_stdout(io.StringIO()):
+    with quiet():
         lab_singleton().set_path(str(Path.cwd()))
+
+
+def quiet() -> contextlib.AbstractContextManager[Any]:
+    """
+    ### Without what labml prints
+
+    It tells the state of the git repository and how long each part took to make, with control characters that spoil a
+    log file. The first is in the run's `run.yaml` in any case; the second is turned off.
+    """
+    monitor_singleton().silent()
+    return contextlib.redirect_stdout(io.StringIO())
 
 
 def create_run(name: str, conf: BaseConfigs, values: dict[str, Any], resumed: Path | None) -> Path:
@@ -126,13 +143,14 @@ def create_run(name: str, conf: BaseConfigs, values: dict[str, Any], resumed: Pa
         lab.configure({"experiments_path": str(resumed.parent.parent)})
         # labml takes the note of the process for a sign that the run is still going
         (resumed / "run.pid").unlink(missing_ok=True)
-    experiment.create(
-        name=resumed.parent.name if resumed else name,
-        uuid=resumed.name if resumed else None,
-        python_file=str(Path.cwd()),
-        writers={"file"},
-    )
-    experiment.configs(conf, {key: value for key, value in values.items() if key != "resume"})
+    with quiet():
+        experiment.create(
+            name=resumed.parent.name if resumed else name,
+            uuid=resumed.name if resumed else None,
+            python_file=str(Path.cwd()),
+            writers={"file"},
+        )
+        experiment.configs(conf, {key: value for key, value in values.items() if key != "resume"})
     return Path(lab.get_experiments_path()) / (resumed.parent.name if resumed else name) / experiment.get_uuid()
 
 
@@ -190,7 +208,7 @@ def drop_metrics_after(log: Path, step: int) -> None:
 # ## What a run tells
 
 
-def describe(trainer: Trainer, folder: Path) -> None:
+def describe(trainer: Trainer) -> None:
     """
     ### What is about to be trained, on what, and where
     """
@@ -198,9 +216,9 @@ def describe(trainer: Trainer, folder: Path) -> None:
     precision = "mixed precision" if execution.autocast_dtype else "single precision"
     print(
         f"{count_parameters(trainer):,} parameters on {execution.device}, {precision}, "
-        f"{len(data.train):,} images to train on, {len(data.validation):,} to validate on, {len(data.classes)} classes"
+        f"{len(data.train):,} images to train on, {len(data.validation):,} to validate on, {len(data.classes)} classes",
+        flush=True,
     )
-    print(f"Run folder: {relative(folder)}", flush=True)
 
 
 def summary(name: str, conf: BaseConfigs, folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import ast
 import difflib
 import inspect
 import math
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -234,10 +235,15 @@ def help_text(settings: dict[str, Setting], command: str, description: str, widt
         default = "nothing" if setting.default == "" else show(setting.default)
         defaults = [default] + [f"{show(value)} with {choice}" for choice, value in setting.presets]
         lines.append(f"  {setting.name}=  {setting.kind}  [{', '.join(defaults)}]")
-        lines += textwrap.wrap(
-            setting.help.replace("`", "").replace("$", ""), width - 8, initial_indent=" " * 8, subsequent_indent=" " * 8
-        )
+        lines += textwrap.wrap(plain(setting.help), width - 8, initial_indent=" " * 8, subsequent_indent=" " * 8)
     return "\n".join(lines)
+
+
+def plain(markdown: str) -> str:
+    """
+    The words without the Markdown: of a link the text, and no marks of code and math.
+    """
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", markdown).replace("`", "").replace("$", "")
 
 
 def show(value: Any) -> str:
