@@ -182,7 +182,7 @@ def render_page(data: bytes, path: str, url: str, package: str) -> Rendered:
         url=url,
         module=module_name(path, package) if document.is_python else "",
         title=title,
-        summary=_text(front_matter.get("summary")) or _first_sentence(prose_of[0] if prose_of else Prose()),
+        summary=_text(front_matter.get("summary")) or _first_sentence(_introduction(document, prose_of)),
         front_matter=front_matter,
         n_sections=len(document.sections),
         headings=headings,
@@ -378,6 +378,20 @@ def _name(path: str) -> str:
     folder, _, name = path.rpartition("/")
     stem = name.rpartition(".")[0]
     return folder.rpartition("/")[2] or stem if stem == "__init__" else stem
+
+
+def _introduction(document: Document, prose_of: list[Prose]) -> Prose:
+    """
+    ### What a page says first about its subject
+
+    Above the docstring of a module there may be a note on its licence. It introduces nothing.
+    """
+    body = source.syntax_tree(document.text).body if document.is_python and document.sections else []
+    if body and isinstance(docstring := body[0], ast.Expr):
+        lines = range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1)
+        found = (section.number for section in document.sections if set(section.prose_lines) & set(lines))
+        return prose_of[next(found, 0)]
+    return prose_of[0] if prose_of else Prose()
 
 
 def _first_sentence(rendered: Prose) -> str:

@@ -140,6 +140,14 @@ def test_folder_without_a_page_gets_a_listing_under_its_readmes_name(package: Pa
     assert 'href="../sub/model.html"' in html and "What it does." in html
 
 
+def test_a_page_without_a_summary_is_told_by_its_first_sentence(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    licence = "#!/usr/bin/env python\n# Copyright Somebody\n"
+    (tmp_path / "code/module.py").write_text(f'{licence}"""\n---\ntitle: It\n---\n# Title\n\nDoes it. And more.\n"""\n')
+    Site(tmp_path / "code").build(tmp_path / "out")
+    assert '<meta name="description" content="Does it.">' in (tmp_path / "out/module.html").read_text()
+
+
 def test_home_page_is_the_readme_where_the_package_says_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "code"
     folder.mkdir()
