@@ -18,8 +18,8 @@ The [guide](guide.md) is for authors. This package is written in the format itse
 
 1. [`model`](model.py): what passes from one part to the next
 2. [`source`](source.py): a file becomes sections of prose and code
-3. [`prose`](prose.py), [`math`](math.py), [`highlight`](highlight.py), [`references`](references.py): sections
-become HTML
+3. [`prose`](prose.py), [`math`](math.py), [`highlight`](highlight.py), [`python_lexer`](python_lexer.py),
+   [`references`](references.py): sections become HTML
 4. [`page`](page.py): all of that for one file
 5. [`links`](links.py), [`inventory`](inventory.py), [`navigation`](navigation.py), [`excerpt`](excerpt.py),
    [`images`](images.py): what pages take from each other
