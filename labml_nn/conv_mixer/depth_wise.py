@@ -24,9 +24,9 @@ $$y_{n,c,i,j} = b_c + \sum_{u=0}^{k-1} \sum_{v=0}^{k-1} w_{c,u,v} \, x_{n,c,\,i+
 
 where $n$ counts the images, $r = \lfloor (k-1)/2 \rfloor$, and $x$ is zero outside the image.
 
-It holds a sixth of the weights of a [ConvMixer](index.html) and takes a sixth of its multiplications, so one would not
-expect it to matter for the time that training takes. On a CPU it takes most of it. This page is about where that
-time goes, and how to get it back.
+In a [ConvMixer](index.html) of 256 channels with $k = 7$ it holds a sixth of the weights and takes a sixth of the
+multiplications, so one would not expect it to matter for the time that training takes. With torch's own convolution on
+a CPU it takes most of it. This page is about where that time goes, and how to get it back.
 
 ## Two gradients
 
@@ -66,8 +66,8 @@ two cores of an AMD EPYC (Zen 4) with torch 2.15:
 | gradient of the weight, ours | 2.3 | 3.4 | 3.5 |
 | for comparison: point-wise convolution | 5.6 | 5.6 | 5.6 |
 
-The arithmetic of each of the three is the same, 0.2 billion multiply-adds for $k = 7$, and two
-milliseconds of work. Torch needs 71 for the last of them: a ConvMixer spends most of its training in that one line.
+The arithmetic of each of the three is the same, 0.2 billion multiply-adds for $k = 7$, and a few milliseconds
+of work. Torch needs 71 for the last of them: a ConvMixer that uses it spends most of its training in that one line.
 
 ## As matrix products
 
@@ -89,10 +89,10 @@ window on the same memory. [That is the code](#weight_gradient_by_matrices), and
 ## As loops
 
 Better still is to waste nothing, and to keep each number in a register while it is needed. In channels-last order
-neighbours in memory are channels of one position, and one instruction multiplies 16 of them. A row of $g$ is held in
-16 registers and the sums of a row of taps in $k$ more; each number of $x$ is then loaded once and meets all $k$ taps.
-With
-instructions for bfloat16, which multiply pairs and add them up, a register holds a position of two neighbouring rows.
+neighbours in memory are channels of one position, and one AVX-512 instruction multiplies 16 of them. A row of $g$ is
+held in 16 registers and the sums of a row of taps in $k$ more; each number of $x$ is then loaded once and meets all $k$
+taps. With instructions for bfloat16, which multiply pairs and add them up, a register holds a position of two
+neighbouring rows.
 These loops are [compiled where there is a compiler](native.html), from `depth_wise.cpp` beside this file.
 """
 
@@ -157,9 +157,10 @@ class DepthWiseConv2d(nn.Conv2d):
 
         * `x` is the input
 
-        When a gradient will be asked for, on a CPU, in 32 or 16 bits: this is what the table above shows. Not on a GPU,
-        where we measured nothing. And not while the model is being exported, since other runtimes know what a
-        convolution is, or under a transformation of `torch.func`, which has rules of its own for convolutions.
+        When a gradient will be asked for, on a CPU, in 32 or 16 bits: for 16 the table above shows why, and 32 are much
+        the same. Not on a GPU, where we measured nothing. And not while the model is being exported, since other
+        runtimes know what a convolution is, or under a transformation of `torch.func`, which has rules of its own for
+        convolutions.
         """
         if torch.jit.is_tracing() or is_exporting() or torch._C._are_functorch_transforms_active():
             return False

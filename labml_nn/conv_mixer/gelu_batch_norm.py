@@ -4,6 +4,17 @@ title: GELU and batch normalization together
 summary: >
   GELU and the batch normalization behind it as one operator that passes over memory four times,
   and a function that puts it into a ConvMixer for training.
+example: |
+  import torch
+  from labml_nn.conv_mixer import conv_mixer
+  from labml_nn.conv_mixer.gelu_batch_norm import optimize_for_training
+
+  model = conv_mixer(d_model=32, n_layers=2, kernel_size=5, patch_size=2, n_classes=10)
+  fast = optimize_for_training(model)
+  loss = fast(torch.randn(4, 3, 16, 16)).logsumexp(1).mean()
+  loss.backward()
+  # The two share their parameters, so a step that trains one trains both
+  print(model.classification.linear.weight.grad is fast.classification.linear.weight.grad)
 ---
 
 # GELU and batch normalization together
@@ -12,10 +23,12 @@ After each convolution of a [ConvMixer](index.html) stand an activation, a
 [batch normalization](../normalization/batch_norm/index.html) and, half the time, a residual connection. They compute
 little, but each reads all features from memory and writes them back. With the
 [depth-wise convolution](depth_wise.html) made fast, this walk is what takes longest next to the matrix products. For 64
-images and 256 channels in bfloat16, torch's GELU and normalization took 20 milliseconds, forward and backward, on
-two cores of an AMD EPYC (Zen 4); the four passes below take 3.3.
+images of $16 \times 16$ patches and 256 channels in bfloat16, torch's GELU and normalization took 20 milliseconds,
+forward and backward, on two cores of an AMD EPYC (Zen 4); the four passes below take 3.3.
 
-How few passes can it be? Let $x$ be the input and $\Phi$ the normal distribution.
+How few passes can it be? Let $x$ be the input, and $\Phi$ the distribution function of the standard normal
+distribution, by which GELU is defined. $\gamma$ and $\beta$ are the learned scale and shift of a channel, and
+$\epsilon$ is a small number that keeps the root from zero.
 
 $$a = x \, \Phi(x) \qquad y = \frac{a - \mu}{\sqrt{v + \epsilon}} \, \gamma + \beta$$
 
@@ -266,8 +279,8 @@ def activate(x: torch.Tensor, value: torch.Tensor, slope: torch.Tensor) -> tuple
 
     $$a = x \, \Phi(x) \qquad s = \frac{da}{dx} = \Phi(x) + x \, \phi(x)$$
 
-    with the normal distribution $\Phi$ and its density $\phi$. The two share everything that is costly to compute, so
-    the slope is computed here and kept, not $x$.
+    with the distribution function $\Phi$ of the standard normal distribution and its density $\phi$. The two share
+    everything that is costly to compute, so the slope is computed here and kept, not $x$.
 
     * `x` are the rows, `[n, d_model]`
     * `value` and `slope` are where $a$ and $s$ go

@@ -10,9 +10,10 @@ An experiment is a labml `Configs` class: settings with defaults, and options th
 when it is first asked for. This one holds all but the model. An experiment derives from it and adds the model, as the
 [ConvMixer experiment](../conv_mixer/experiment.html) does.
 
-The defaults are the recipe of the ConvMixer authors' CIFAR-10 script
-([*Patches Are All You Need?*](https://arxiv.org/abs/2201.09792)): AdamW, a rate that is
-[piecewise linear](../helpers/schedule.html), flips, and RandAugment.
+The defaults of the training are those of the ConvMixer authors' CIFAR-10 script
+([*Patches Are All You Need?*](https://arxiv.org/abs/2201.09792)), which reports 92.6 % after 25 epochs for a model with
+kernels of 5: AdamW, a rate that is [piecewise linear](../helpers/schedule.html), flips, and
+[RandAugment](../helpers/augmentation.html).
 """
 
 from pathlib import Path

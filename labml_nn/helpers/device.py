@@ -72,7 +72,7 @@ class Execution:
     * `autocast_dtype` is what matrix products and convolutions compute in, `None` for the type of the parameters.
        bfloat16 has the range of float32, so that, unlike float16, it needs no scaling of the loss
     * `channels_last` keeps the channels of a pixel together in memory, instead of the pixels of a channel
-    * `compile` lets `torch.compile` fuse operations, which costs a minute or more before the first step
+    * `compile` lets `torch.compile` fuse operations, which takes its time before the first step
     * `fused` updates all parameters by one kernel
     """
 
@@ -116,7 +116,8 @@ def multiplies_bf16(device: torch.device) -> bool:
     ## Does bfloat16 pay?
 
     On a GPU it runs on the matrix units. A CPU needs instructions for it; one without would convert back and forth.
-    A ConvMixer trains about twice as fast with them.
+    Most of the work of a ConvMixer, the point-wise convolutions, then takes half the time: 5.6 milliseconds in place of
+    10.8 for 64 images of 16 × 16 patches and 256 channels, on two cores of an AMD EPYC (Zen 4).
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -138,8 +139,8 @@ def choose_execution(
     ## Fill in what is left to the device
 
     Channels-last is the layout of a GPU's matrix units, and on a CPU that of
-    [our depth-wise convolution](../conv_mixer/depth_wise.html), where most of the time goes.
-    Compiling is never the default: it makes short runs slower, and needs a C++ compiler.
+    [our depth-wise convolution](../conv_mixer/depth_wise.html), which has to copy images in any other.
+    Compiling is never the default: it makes short runs slower, and on a CPU it needs a C++ compiler.
     """
     where = find_device(device)
 
