@@ -83,7 +83,7 @@ class Configs(CIFAR10Configs):
     fused_layers: Switch = "auto"
     """
     Compute GELU, batch normalization and the residual connection as [one operator](gelu_batch_norm.html).
-    On by default on a CPU, where memory is what the model waits for.
+    `auto` does so on a CPU, where moving features through memory takes much of the time, unless `compile` is on.
     """
 
     # Declared anew so that what follows belongs to this experiment and not to all that share the base
