@@ -232,6 +232,7 @@ def test_one_file_becomes_one_page_with_everything_inside(tmp_path: Path) -> Non
     html = render(tmp_path / "page.md")
     assert 'src="data:image/png;base64,iVBORw=="' in html
     assert 'url("data:font/woff2' in html
+    assert 'index.html"' not in html
     assert not re.search(r'src="(?!data:)', html) and not re.search(r'<link [^>]*href="(?!data:)', html)
 
 
