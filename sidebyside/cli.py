@@ -117,7 +117,7 @@ def main() -> None:
     Docstrings and comments of Python modules become prose on the left, the code they explain stands on the right.
     """
     # Syntax trees are many objects at once, none of them in a cycle. Looking for cycles at Python's usual pace
-    # would take a tenth of the time.
+    # would take up to a tenth of the time.
     gc.set_threshold(100_000, 20, 100)
 
 
