@@ -71,7 +71,7 @@ def torchvision_batches(data: LabelledImages, recipe: dict[str, float]) -> Itera
 
 def our_batches(data: LabelledImages, recipe: dict[str, float]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     mean, std = channel_statistics(data.images)
-    augmentation = Augmentation(mean=mean, std=std, seed=1, **recipe)
+    augmentation = Augmentation(mean=mean, std=std, seed=1, jitter=recipe["jitter"], erase=recipe["erase"])
     epoch = 0
     while True:
         for images, labels in data.batches(BATCH_SIZE, shuffled(len(data), seed=1, epoch=epoch)):

@@ -140,7 +140,7 @@ def depth_wise(dtype: torch.dtype, layout: torch.memory_format, k: int, n: int, 
         "input's gradient, loops in C++": lambda: convolve(g, weight.flip(2, 3), None, k - 1 - k // 2),
     }
     for name, gradient in WEIGHT_GRADIENTS.items():
-        works[f"weight's gradient, {name}"] = lambda gradient=gradient: gradient(x, g, k)
+        works[f"weight's gradient, {name}"] = partial(gradient, x, g, k)
     return milliseconds(works, rounds)
 
 

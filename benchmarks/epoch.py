@@ -59,13 +59,14 @@ def our_epoch(n_images: int) -> Work:
     execution = choose_execution()
     data = LabelledImages(*draw_shapes(n_images, seed=1)).to(execution.device)
     mean, std = channel_statistics(data.images)
-    model = execution.place(ours(256, 8, 5, 2, 10, nn.GELU))
+    model = ours(256, 8, 5, 2, 10, nn.GELU)
     if execution.device.type == "cpu":
         model = optimize_for_training(model)
+    placed = execution.place(model)
     trainer = Trainer(
-        model=model,
-        optimizer=torch.optim.AdamW(model.parameters(), lr=0.05, weight_decay=0.005, fused=execution.fused),
-        augmentation=Augmentation(mean=mean, std=std, seed=1, **RECIPE),
+        model=placed,
+        optimizer=torch.optim.AdamW(placed.parameters(), lr=0.05, weight_decay=0.005, fused=execution.fused),
+        augmentation=Augmentation(mean=mean, std=std, seed=1, jitter=RECIPE["jitter"], erase=RECIPE["erase"]),
         data=ImageData(data, data, CLASSES),
         execution=execution,
         n_epochs=1000,

@@ -9,6 +9,7 @@ ConvMixer-256/8 for images of 32 × 32 pixels with kernels of 5, 7 and 9, and Co
 from argparse import Namespace
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from common import Contestant, Work, best, compare, device, machine, parser, print_table, summary, write_json
@@ -31,7 +32,7 @@ class Case:
     activation: type[nn.Module] = nn.GELU
 
     @property
-    def shape(self) -> dict[str, object]:
+    def shape(self) -> dict[str, Any]:
         names = ("d_model", "n_layers", "kernel_size", "patch_size", "n_classes", "activation")
         return {name: getattr(self, name) for name in names}
 
@@ -46,7 +47,7 @@ CASES = [
 
 def rival_inference(model: str, setting: Setting, case: Case, batch_size: int) -> Work:
     where = device()
-    network = RIVALS[model](**case.shape).eval().to(where, memory_format=setting.layout)
+    network = RIVALS[model](**case.shape).eval().to(where).to(memory_format=setting.layout)
     forward = torch.compile(network) if setting.compile else network
     images = random_images(case, batch_size).contiguous(memory_format=setting.layout)
 

@@ -7,7 +7,7 @@ import torch
 from timm.models.convmixer import ConvMixer as TimmConvMixer
 from torch import nn
 
-from labml_nn.conv_mixer import conv_mixer
+from labml_nn.conv_mixer import ConvMixer, conv_mixer
 
 
 class Residual(nn.Module):
@@ -19,7 +19,9 @@ class Residual(nn.Module):
         return x + self.inner(x)
 
 
-def plain(d_model: int, n_layers: int, kernel_size: int, patch_size: int, n_classes: int, activation) -> nn.Module:
+def plain(
+    d_model: int, n_layers: int, kernel_size: int, patch_size: int, n_classes: int, activation: type[nn.Module]
+) -> nn.Module:
     """The formulas of the paper, equations 1 to 3, as an `nn.Sequential`: what a reader of the paper would write."""
 
     def normalized(convolution: nn.Module) -> nn.Sequential:
@@ -38,13 +40,17 @@ def plain(d_model: int, n_layers: int, kernel_size: int, patch_size: int, n_clas
     )
 
 
-def timm(d_model: int, n_layers: int, kernel_size: int, patch_size: int, n_classes: int, activation) -> nn.Module:
+def timm(
+    d_model: int, n_layers: int, kernel_size: int, patch_size: int, n_classes: int, activation: type[nn.Module]
+) -> nn.Module:
     return TimmConvMixer(
         d_model, n_layers, kernel_size=kernel_size, patch_size=patch_size, num_classes=n_classes, act_layer=activation
     )
 
 
-def ours(d_model: int, n_layers: int, kernel_size: int, patch_size: int, n_classes: int, activation) -> nn.Module:
+def ours(
+    d_model: int, n_layers: int, kernel_size: int, patch_size: int, n_classes: int, activation: type[nn.Module]
+) -> ConvMixer:
     return conv_mixer(d_model, n_layers, kernel_size, patch_size, n_classes, activation=activation)
 
 

@@ -25,7 +25,7 @@ def training_step(model: str, setting: Setting, kernel_size: int, batch_size: in
     """A step of a rival, or of our model without the fused layers."""
     if keep_memory:
         keep_freed_memory()
-    make = {**RIVALS, "ours": ours}[model]
+    make = ours if model == "ours" else RIVALS[model]
     return step(make(256, 8, kernel_size, 2, 10, nn.GELU), setting, batch_size)
 
 
@@ -39,7 +39,7 @@ def our_step(kernel_size: int, batch_size: int) -> Work:
 def step(model: nn.Module, setting: Setting, batch_size: int) -> Work:
     torch.manual_seed(0)
     where = device()
-    model = model.to(where, memory_format=setting.layout).train()
+    model = model.to(where).to(memory_format=setting.layout).train()
     images = torch.randn(batch_size, 3, 32, 32, device=where).contiguous(memory_format=setting.layout)
     labels = torch.randint(0, 10, (batch_size,), device=where)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
