@@ -47,9 +47,9 @@ def environment(folder):
     return {**os.environ, "HOME": str(folder / "home"), "XDG_CACHE_HOME": cache, "OMP_NUM_THREADS": "1"}
 
 
-def run(folder, *arguments):
+def run(folder, *arguments, command=COMMAND):
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [*command, *arguments],
         cwd=folder,
         env=environment(folder),
         capture_output=True,
@@ -98,29 +98,34 @@ def test_a_run_from_settings_to_summary(folder):
     assert best["record"]["validation_accuracy"] == summary["best_validation_accuracy"]
 
 
+# The command, in which a Ctrl-C comes in the second epoch of five steps, however fast the machine is
+PRESS_CTRL_C = """
+import signal, sys
+from labml_nn.conv_mixer.experiment import main
+from labml_nn.helpers.training import Trainer
+
+train_step = Trainer.train_step
+
+def train_step_and_press(trainer, images, labels):
+    train_step(trainer, images, labels)
+    if trainer.step == 7:
+        signal.raise_signal(signal.SIGINT)
+
+Trainer.train_step = train_step_and_press
+sys.exit(main())
+"""
+
+
 def test_ctrl_c_and_going_on_give_what_an_undisturbed_run_gives(folder, monkeypatch, capsys):
     """With a real signal to a real process, in a git repository, as many users have it."""
     subprocess.run(["git", "init", "-q", "."], cwd=folder, check=True)
-    arguments = [*SMALL, "epochs=30"]
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        env=environment(folder),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    output = ""
-    for line in process.stdout:
-        output += line
-        if line.startswith("Epoch 2/30"):
-            process.send_signal(signal.SIGINT)
-            break
-    output += process.communicate(timeout=300)[0]
+    arguments = [*SMALL, "epochs=4"]
+    stopped = run(folder, *arguments, command=[sys.executable, "-c", PRESS_CTRL_C])
     path = run_folder(folder)
-    assert process.returncode == 130, output
-    assert "Stopping after this step" in output and "Traceback" not in output
-    assert f"Go on with: python -m labml_nn.conv_mixer.experiment resume={path.name}" in output
+    assert stopped.returncode == 130, stopped.stderr
+    assert "Stopping after this step" in stopped.stderr and "Traceback" not in stopped.stderr
+    assert "Stopped after 7 of 20 steps" in stopped.stderr
+    assert f"Go on with: python -m labml_nn.conv_mixer.experiment resume={path.name}" in stopped.stderr
     assert '"status": "interrupted"' in (path / "run_log.jsonl").read_text()
 
     monkeypatch.chdir(folder)
@@ -130,7 +135,7 @@ def test_ctrl_c_and_going_on_give_what_an_undisturbed_run_gives(folder, monkeypa
     # The beginning of the identifier will do
     resumed = run(folder, f"resume={path.name[:12]}", "d_model=8")
     assert resumed.returncode == 0, resumed.stderr
-    assert "Epoch 30/30" in resumed.stdout and "Epoch 1/30" not in resumed.stdout
+    assert "Epoch 4/4" in resumed.stdout and "Epoch 1/4" not in resumed.stdout
 
     (folder / "logs").rename(folder / "first")
     assert run(folder, *arguments).returncode == 0
