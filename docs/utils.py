@@ -2,6 +2,12 @@
 ---
 title: What the models share
 summary: Copies of a layer with weights of their own, and checks that name the wrong argument.
+example: |
+  from torch import nn
+  from labml_nn.utils import clone_module_list
+
+  layers = clone_module_list(nn.Linear(8, 8), n=3)
+  print(layers[0].weight.equal(layers[1].weight))
 ---
 
 # What the models share

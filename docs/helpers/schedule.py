@@ -2,6 +2,10 @@
 ---
 title: Learning-rate schedule
 summary: A learning rate that is piecewise linear over the run, as the authors of ConvMixer train on CIFAR-10.
+example: |
+  from labml_nn.helpers.schedule import learning_rate
+
+  print([learning_rate(progress, peak=0.05) for progress in (0.0, 0.2, 0.4, 0.8, 1.0)])
 ---
 
 # Learning-rate schedule

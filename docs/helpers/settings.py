@@ -2,6 +2,13 @@
 ---
 title: Settings on the command line
 summary: Every plain attribute of a labml Configs class becomes key=value on the command line, checked and documented.
+example: |
+  from labml_nn.conv_mixer.experiment import Configs
+  from labml_nn.helpers.settings import parse_arguments, settings_of
+
+  settings = settings_of(Configs)
+  print(settings["kernel_size"].kind)
+  print(parse_arguments(settings, ["kernel_size=5", "flip=no"]))
 ---
 
 # Settings on the command line

@@ -52,10 +52,7 @@ class Inputs:
         * `folder` is the output, which is passed over where it lies inside the source
         """
         found = discover_all(str(site.source), site.roots.beside, [str(folder)] if folder else [])
-        keys = {
-            source.path: page_key(site.engine, source, _file_digest(source.file))
-            for source in found.sources
-        }
+        keys = {source.path: page_key(site.engine, source, _file_digest(source.file)) for source in found.sources}
         theme = digest(
             *(part for name, file in theme_files(site.settings.templates).items() for part in _part(name, file))
         )

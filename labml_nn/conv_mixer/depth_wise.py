@@ -57,7 +57,7 @@ made for.
 One layer with 256 channels on $16 \times 16$ patches, 64 images in channels-last order and bfloat16, in milliseconds on
 two cores of an AMD EPYC (Zen 4) with torch 2.15:
 
-| | $k = 5$ | $k = 7$ | $k = 9$ |
+| | kernel of 5 | kernel of 7 | kernel of 9 |
 | --- | --- | --- | --- |
 | convolution, torch | 1.9 | 3.0 | 5.6 |
 | convolution, ours | 1.7 | 2.6 | 3.4 |
