@@ -73,34 +73,44 @@ CONTENT_TYPES = {
 # ## The script in the page
 #
 # It is added to pages as they are served, and is in no page that `build` writes. After a reload it looks for
-# the section that
-# stood at the top of the window, first by its text, since a new section above it would have shifted its number.
-# Messages are put in as text, never as HTML.
+# the section that stood at the top of the window, first by its text, since a new section above it would have
+# shifted its number. Many editors empty a file and then write it, so the page may be built with half of its
+# sections: the place is kept until a page comes that has it, or until the reader moves. Messages are put in as
+# text, never as HTML.
 SCRIPT = r"""
 (() => {
   const key = "sidebyside " + location.pathname;
   const start = section => section.textContent.trim().slice(0, 120);
+  const stored = () => JSON.parse(sessionStorage.getItem(key) || "null");
+  const sections = () => [...document.querySelectorAll(".section")];
   function remember() {
-    const sections = [...document.querySelectorAll(".section")];
-    const section = sections.find(each => each.getBoundingClientRect().bottom > 0);
+    // A place that was not found again, or not yet, is still the one to go back to
+    if (stored()) return;
+    const section = sections().find(each => each.getBoundingClientRect().bottom > 0);
     const place = section
       ? {id: section.id, start: start(section), top: section.getBoundingClientRect().top}
       : {top: -scrollY};
     sessionStorage.setItem(key, JSON.stringify(place));
   }
-  function recall() {
-    const place = JSON.parse(sessionStorage.getItem(key) || "null");
-    sessionStorage.removeItem(key);
+  function find({id, start: text}) {
+    return sections().find(each => each.id === id && start(each) === text)
+      || sections().find(each => start(each) === text) || document.getElementById(id);
+  }
+  function recall(frames = 30) {
+    const place = stored();
     if (!place) return;
-    const sections = [...document.querySelectorAll(".section")];
-    const section = sections.find(each => each.id === place.id && start(each) === place.start)
-      || sections.find(each => start(each) === place.start) || document.getElementById(place.id);
+    const section = place.id && find(place);
     const now = section ? section.getBoundingClientRect().top : -scrollY;
     scrollTo({top: scrollY + now - place.top, behavior: "instant"});
+    // Sections get their real height as they come near, so the first jump may land beside the place
+    if (frames > 0) requestAnimationFrame(() => recall(frames - 1));
+    else if (section || !place.id) forget();
   }
-  if (sessionStorage.getItem(key)) {
+  const forget = () => sessionStorage.removeItem(key);
+  if (stored()) {
     history.scrollRestoration = "manual";
     addEventListener("load", () => { recall(); history.scrollRestoration = "auto"; });
+    for (const kind of ["wheel", "keydown", "pointerdown"]) addEventListener(kind, forget, {passive: true});
   }
 
   const host = document.createElement("div");
