@@ -39,8 +39,20 @@ def page(browser: Browser, file: Path, tmp_path: Path, monkeypatch: pytest.Monke
         served.stop()
 
 
-def top_of(page: Page, anchor: str) -> float:
-    return float(page.evaluate("id => document.getElementById(id).getBoundingClientRect().top", anchor))
+def go_to(page: Page, anchor: str) -> float:
+    """Scroll there, and give where it stands once the sections around have their real height."""
+    scroll = """async id => {
+        const element = document.getElementById(id);
+        for (let still = 0, top = NaN; still < 10;) {
+            element.scrollIntoView();
+            await new Promise(requestAnimationFrame);
+            const now = element.getBoundingClientRect().top;
+            still = now === top ? still + 1 : 0;
+            top = now;
+        }
+        return element.getBoundingClientRect().top;
+    }"""
+    return float(page.evaluate(scroll, anchor))
 
 
 def stays_at(page: Page, anchor: str, top: float) -> None:
@@ -52,9 +64,7 @@ def stays_at(page: Page, anchor: str, top: float) -> None:
 
 
 def test_a_saved_file_shows_at_once_and_the_reader_stays_where_they_were(page: Page, file: Path) -> None:
-    page.evaluate("document.getElementById('step-25').scrollIntoView()")
-    page.wait_for_function("() => Math.abs(document.getElementById('step-25').getBoundingClientRect().top) < 200")
-    before = top_of(page, "step-25")
+    before = go_to(page, "step-25")
     assert page.evaluate("scrollY") > 1000
     # What comes new stands above, so that everything moves down
     longer = MODULE.replace("What step 3 does.", "A line more.\n\n    " * 20)
@@ -64,9 +74,7 @@ def test_a_saved_file_shows_at_once_and_the_reader_stays_where_they_were(page: P
 
 
 def test_a_file_that_is_emptied_before_it_is_written_does_not_lose_the_place(page: Page, file: Path) -> None:
-    page.evaluate("document.getElementById('step-25').scrollIntoView()")
-    page.wait_for_function("() => Math.abs(document.getElementById('step-25').getBoundingClientRect().top) < 200")
-    before = top_of(page, "step-25")
+    before = go_to(page, "step-25")
     file.write_text("")
     expect(page.locator("#step-25")).to_have_count(0, timeout=30_000)
     file.write_text(MODULE.replace("What step 25 does.", "Written anew."))
