@@ -78,6 +78,18 @@ def test_note_and_code_begin_on_one_baseline(open_page: OpenPage, width: int) ->
         assert note == pytest.approx(code, abs=1)
 
 
+@pytest.mark.parametrize("width", [*WIDTHS, 1024])
+def test_no_empty_column_stands_beside_a_page_of_prose(open_page: OpenPage, width: int) -> None:
+    page = open_page("readme.html", width=width)
+    text, example = page.locator("#section-0 p").first.bounding_box(), page.locator("#try-it pre").bounding_box()
+    assert text and example
+    # Its example is no column either, but a block of the text
+    assert [example["x"], example["width"]] == pytest.approx([text["x"], text["width"]], abs=1)
+    assert page.locator(".sheet").evaluate("(e) => getComputedStyle(e).backgroundImage") == "none"
+    if width >= 1024:
+        expect(page.get_by_role("navigation", name="On this page")).to_be_visible()
+
+
 def test_lines_of_prose_and_code_keep_step(open_page: OpenPage) -> None:
     page = open_page()
     prose = page.locator("#section-0 p").first.evaluate("(e) => parseFloat(getComputedStyle(e).lineHeight)")
