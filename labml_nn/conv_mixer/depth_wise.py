@@ -240,20 +240,17 @@ def depth_wise_weight_gradient(
 
     x = x.contiguous(memory_format=torch.channels_last)
     gradient = gradient.contiguous(memory_format=torch.channels_last)
-    # The images are dealt to groups with a sum each. The last row is the bias's.
-    groups = min(len(x), 16)
-    sums = torch.zeros(groups, kernel_size * kernel_size + 1, x.shape[1])
+    weight_gradient = x.new_empty(x.shape[1], 1, kernel_size, kernel_size)
+    bias_gradient = x.new_empty(x.shape[1])
     function = getattr(library, f"weight_gradient_{native.type_name(x.dtype)}")
     function(
-        *map(native.address, (sums, x, gradient)),
+        *map(native.address, (weight_gradient, bias_gradient, x, gradient)),
         *image_sizes(x),
         ctypes.c_int(before),
-        ctypes.c_int64(groups),
         ctypes.c_int(torch.get_num_threads()),
     )
-    total = sums.sum(0).to(x.dtype)
     #
-    return total[:-1].t().reshape(-1, 1, kernel_size, kernel_size).contiguous(), total[-1].clone()
+    return weight_gradient, bias_gradient
 
 
 def weight_gradient_in_torch(x: torch.Tensor, gradient: torch.Tensor, kernel_size: int, before: int) -> torch.Tensor:

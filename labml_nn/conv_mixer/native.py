@@ -66,11 +66,12 @@ def _compiled(source: Path, macros: dict[str, int]) -> Path:
     """
     ### Compile, or find what was compiled before
 
-    The name of the library tells everything it depends on: the source, the constants, the compiler and the processor. A
+    The name of the library tells everything it depends on: the sources, the constants, the compiler and the processor. A
     home folder may be shared by different machines.
     """
     command = [_compiler(), *FLAGS, *(f"-D{name}={value}" for name, value in macros.items())]
-    ingredients = repr((source.read_bytes(), command, _processor(), torch.__version__))
+    sources = [path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))]
+    ingredients = repr((sources, command, _processor(), torch.__version__))
     library = _cache_folder() / f"{source.stem}-{hashlib.sha256(ingredients.encode()).hexdigest()[:20]}.so"
     if library.exists():
         return library
