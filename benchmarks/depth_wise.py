@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from common import machine, parser, write_json
 
 from labml_nn.conv_mixer.depth_wise import convolve, depth_wise_weight_gradient, weight_gradient_by_matrices
-from labml_nn.conv_mixer.gelu_batch_norm import gelu_batch_norm, gelu_batch_norm_backward
+from labml_nn.conv_mixer.gelu_batch_norm import GELUBatchNorm2d
 
 CHANNELS, EDGE = 256, 16
 Gradient = Callable[[torch.Tensor, torch.Tensor, int], object]
@@ -151,18 +151,13 @@ def the_rest(dtype: torch.dtype, n: int, rounds: int) -> dict[str, float]:
     weight, bias = torch.randn(CHANNELS, CHANNELS, 1, 1).to(dtype), torch.randn(CHANNELS).to(dtype)
     norm = torch.nn.BatchNorm2d(CHANNELS)
     leaf = x.clone().requires_grad_()
-    eps = norm.eps
-    _, *saved = gelu_batch_norm(x, norm.weight.detach(), norm.bias.detach(), None, eps)
-    value, slope, mean, variance = saved
+    fused = GELUBatchNorm2d(norm)
     return milliseconds(
         {
             "point-wise convolution": lambda: F.conv2d(x, weight, bias),
             "its gradients": lambda: backward_of_torch(x, g, weight, 1, [True, True, True]),
             "GELU and normalization, torch's own, forward and backward": lambda: norm(F.gelu(leaf)).backward(g),
-            "GELU and normalization, ours, forward": lambda: gelu_batch_norm(x, norm.weight, norm.bias, None, eps),
-            "GELU and normalization, ours, backward": lambda: gelu_batch_norm_backward(
-                g, value, slope, norm.weight.detach(), mean, variance, eps
-            ),
+            "GELU and normalization, ours, forward and backward": lambda: fused(leaf).backward(g),
         },
         rounds,
     )

@@ -74,7 +74,8 @@ def test_the_wheel_is_typed_and_carries_the_theme(distributions: Path):
     names = set(zipfile.ZipFile(next(distributions.glob("*.whl"))).namelist())
     assert {"labml_nn/py.typed", "sidebyside/py.typed", "sidebyside/templates/layout.html"} <= names
     assert {"sidebyside/templates/assets/style.css", "labml_nn/conv_mixer/readme.md"} <= names
-    assert {"labml_nn/conv_mixer/depth_wise.cpp", "labml_nn/conv_mixer/gelu_batch_norm.cpp"} <= names
+    sources = ("depth_wise.cpp", "gelu_batch_norm.cpp", "inference.cpp", "depth_wise.h", "gelu.h", "vectors.h")
+    assert {f"labml_nn/conv_mixer/{source}" for source in sources} <= names
 
 
 def test_the_source_distribution_builds_the_same(distributions: Path):

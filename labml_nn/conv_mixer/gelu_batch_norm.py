@@ -309,8 +309,8 @@ def backward_in_torch(
     """
     distribution = normal_distribution(x)
     a, inverse, n = x * distribution, (variance + eps).rsqrt(), x.numel() // x.shape[1]
-    # Third pass: $\sum g$, which is the gradient of $\beta$, and $\sum g (a - \mu)$. Over $\sqrt{v + \epsilon}$, that is
-    # the gradient of $\gamma$
+    # Third pass: $\sum g$, the gradient of $\beta$, and $\sum g (a - \mu)$, which over $\sqrt{v + \epsilon}$ is that
+    # of $\gamma$
     total = gradient.sum(POSITIONS)
     product = (gradient * (a - per_channel(mean))).sum(POSITIONS)
     # $A$, $B$ and $C$

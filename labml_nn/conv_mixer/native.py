@@ -10,8 +10,9 @@ summary: >
 
 Most of a network is matrix products, and torch has fast ones. Two things that
 ConvMixer does all the time are not: [the depth-wise convolution](depth_wise.html) and
-[the walk of GELU and batch normalization through memory](gelu_batch_norm.html). Each is a page that explains it in
-PyTorch, and each has a few loops in C++ beside it that do the same without detours.
+[the walk of GELU and batch normalization through memory](gelu_batch_norm.html). And in
+[inference](inference.html) going from one operation to the next costs what could be saved. Each of the three is a page
+that explains it in PyTorch, and has a few loops in C++ beside it that do the same without detours.
 
 These loops are plain functions on arrays. They need none of torch's headers, so a compiler is done with them in a
 second or two, and Python's own [ctypes](https://docs.python.org/3/library/ctypes.html) calls them. They are compiled
@@ -66,8 +67,8 @@ def _compiled(source: Path, macros: dict[str, int]) -> Path:
     """
     ### Compile, or find what was compiled before
 
-    The name of the library tells everything it depends on: the sources, the constants, the compiler and the processor. A
-    home folder may be shared by different machines.
+    The name of the library tells everything it depends on: the sources, the constants, the compiler and the processor.
+    A home folder may be shared by different machines.
     """
     command = [_compiler(), *FLAGS, *(f"-D{name}={value}" for name, value in macros.items())]
     sources = [path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))]
