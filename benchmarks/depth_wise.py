@@ -69,6 +69,19 @@ def by_taps(x: torch.Tensor, g: torch.Tensor, k: int) -> object:
     return [(x[:, :, u : u + height, v : v + width] * g).sum((0, 2, 3)) for u in range(k) for v in range(k)]
 
 
+by_taps_compiled = torch.compile(by_taps, dynamic=False)
+
+
+def convolution_by_taps(x: torch.Tensor, weight: torch.Tensor, k: int) -> torch.Tensor:
+    """The convolution itself: for each tap, shift, multiply, add."""
+    x, (height, width) = padded(x, k), x.shape[2:]
+    taps = weight.flatten(1).t()[:, :, None, None]
+    return sum(taps[k * u + v] * x[:, :, u : u + height, v : v + width] for u in range(k) for v in range(k))
+
+
+convolution_by_taps_compiled = torch.compile(convolution_by_taps, dynamic=False)
+
+
 def by_grouped_convolution(x: torch.Tensor, g: torch.Tensor, k: int) -> object:
     """A convolution whose filters are the gradient and whose channels are the images."""
     n, c, height, width = x.shape
@@ -141,6 +154,10 @@ def depth_wise(dtype: torch.dtype, layout: torch.memory_format, k: int, n: int, 
     }
     for name, gradient in WEIGHT_GRADIENTS.items():
         works[f"weight's gradient, {name}"] = partial(gradient, x, g, k)
+    if dtype == torch.bfloat16 and layout == torch.channels_last:
+        # The compiler takes its time, so only where it matters most
+        works["convolution, shift, multiply, add, compiled"] = partial(convolution_by_taps_compiled, x, weight, k)
+        works["weight's gradient, shift, multiply, sum, compiled"] = partial(by_taps_compiled, x, g, k)
     return milliseconds(works, rounds)
 
 

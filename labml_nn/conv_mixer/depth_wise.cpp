@@ -4,9 +4,10 @@
 
 namespace {
 
+// `bias` and `residual` are added where there are some
 template <typename T>
-void convolve(T* out, const T* images, const float* weight, const float* bias, const Shape& s, int before,
-              int threads) {
+void convolve(T* out, const T* images, const float* weight, const float* bias, const T* residual, const Shape& s,
+              int before, int threads) {
     const int64_t rows = s.height + K - 1, columns = s.padded_width();
 #pragma omp parallel num_threads(threads)
     {
@@ -17,9 +18,12 @@ void convolve(T* out, const T* images, const float* weight, const float* bias, c
             for (int64_t c = 0; c < s.channels; c += LANES) {
                 fill_plane(plane.data(), images + n * s.image_size() + c, s, rows, columns, before, 1);
                 fill_taps<T>(taps, weight + c, s.channels);
-                T* to = out + n * s.image_size() + c;
+                const int64_t image = n * s.image_size() + c;
                 convolve_plane<T>(plane.data(), taps, bias ? load(bias + c) : Floats{}, s,
-                                  [=](int64_t position, Floats sum) { store(to + position * s.channels, sum); });
+                                  [=](int64_t position, Floats sum) {
+                                      const int64_t at = image + position * s.channels;
+                                      store(out + at, residual ? sum + load(residual + at) : sum);
+                                  });
             }
     }
 }
@@ -105,9 +109,9 @@ void weight_gradient(T* out, T* bias_out, const T* images, const T* gradients, c
 }  // namespace
 
 #define FOR_TYPE(NAME, T)                                                                                            \
-    void convolve_##NAME(T* out, const T* images, const float* weight, const float* bias, int64_t n, int64_t h,      \
-                         int64_t w, int64_t c, int before, int threads) {                                            \
-        convolve(out, images, weight, bias, Shape{n, h, w, c}, before, threads);                                     \
+    void convolve_##NAME(T* out, const T* images, const float* weight, const float* bias, const T* residual,         \
+                         int64_t n, int64_t h, int64_t w, int64_t c, int before, int threads) {                      \
+        convolve(out, images, weight, bias, residual, Shape{n, h, w, c}, before, threads);                           \
     }                                                                                                                \
     void weight_gradient_##NAME(T* out, T* bias_out, const T* images, const T* gradients, int64_t n, int64_t h,      \
                                 int64_t w, int64_t c, int before, int threads) {                                     \

@@ -145,8 +145,10 @@ class FusedConvMixerLayer(nn.Module):
         """
         * `x` are the features, of shape `[batch_size, d_model, height, width]`
         """
-        # The residual connection is one more addition in the last pass of the normalization
-        x = self.norm1(self.depth_wise_conv(x), residual=x)
+        # The residual connection is one more addition in the last pass of the normalization, and on the way back
+        # [one in the convolution](depth_wise.html#ConvolutionWithInput)
+        mixed, x = self.depth_wise_conv.with_input(x)
+        x = self.norm1(mixed, residual=x)
         #
         return self.norm2(self.point_wise_conv(x))
 
