@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from common import Contestant, Work, best, compare, device, machine, parser, print_table, summary, write_json
+from common import Contestant, Work, compare, device, machine, parser, print_table, ranked, summary, write_json
 from models import ALL_SETTINGS, AS_IT_COMES, LIKELY_SETTINGS, RIVALS, Setting, ours
 from torch import nn
 
@@ -85,7 +85,7 @@ def contestants(case: Case, batch_size: int, options: Namespace, tried: dict[str
             Contestant(f"{rival}, {setting}", partial(rival_inference, rival, setting), common)
             for setting in (LIKELY_SETTINGS if options.quick else ALL_SETTINGS)
         ]
-        fastest, medians = best(candidates, 2 if options.quick else 3, options.processor_time)
+        (fastest, *_), medians = ranked(candidates, 2 if options.quick else 3, options.processor_time)
         tried |= medians
         found += [
             Contestant(f"{rival}, as it comes", partial(rival_inference, rival, AS_IT_COMES), common),

@@ -78,4 +78,4 @@ class Setting:
 AS_IT_COMES = Setting()
 ALL_SETTINGS = [Setting(*values) for values in product(("fp32", "bf16"), (False, True), (False, True))]
 # Those that have a chance to be the best one
-LIKELY_SETTINGS = [Setting("bf16", True, False), Setting("bf16", True, True)]
+LIKELY_SETTINGS = [setting for setting in ALL_SETTINGS if setting.precision == "bf16"]

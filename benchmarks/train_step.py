@@ -5,7 +5,7 @@ A training step of ConvMixer: ours against timm's and against a plain nn.Sequent
 
 A step is the forward pass, the cross entropy, the backward pass and AdamW on images of 32 × 32 pixels, with d_model
 256, 8 layers and patches of 2 × 2. First each rival is tried in all settings of precision, layout and compilation.
-Then its best one takes turns with ours, once as it is and once with freed memory kept, as ours does.
+Then its two best ones take turns with ours; the best also with freed memory kept, as ours does.
 """
 
 from argparse import Namespace
@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from common import Contestant, Work, best, compare, device, machine, parser, print_table, summary, write_json
+from common import Contestant, Work, compare, device, machine, parser, print_table, ranked, summary, write_json
 from models import ALL_SETTINGS, LIKELY_SETTINGS, RIVALS, Setting, ours
 from torch import nn
 
@@ -56,19 +56,19 @@ def step(model: nn.Module, setting: Setting, batch_size: int) -> Work:
 
 
 def contestants(kernel_size: int, batch_size: int, options: Namespace, tried: dict[str, float]) -> list[Contestant]:
-    """The best of each rival, and ours; what was tried on the way goes to `tried`."""
+    """The two best settings of each rival, and ours; what was tried on the way goes to `tried`."""
     common = {"kernel_size": kernel_size, "batch_size": batch_size}
     found = []
     for rival in RIVALS:
         settings = LIKELY_SETTINGS if options.quick else ALL_SETTINGS
-        fastest, medians = best(
+        (fastest, *others), medians = ranked(
             (Contestant(f"{rival}, {setting}", partial(training_step, rival, setting), common) for setting in settings),
             2 if options.quick else 3,
             options.processor_time,
         )
         tried |= medians
         kept = Contestant(f"{fastest.name}, memory kept", fastest.prepare, {**common, "keep_memory": True})
-        found += [fastest, kept]
+        found += [fastest, *others[:1], kept]
     plain_layers = partial(training_step, "ours", Setting("bf16", channels_last=True))
     return [
         *found,

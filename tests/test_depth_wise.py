@@ -77,6 +77,35 @@ def test_equals_torch(shape, dtype, layout, implementation):
     assert_close(conv.bias.grad, exact.bias.grad, dtype)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_residual_connection_around_it_has_the_same_gradients(shape, dtype, layout, implementation):
+    n, channels, height, width, kernel_size = shape
+    torch.manual_seed(0)
+    conv = DepthWiseConv2d(channels, kernel_size, dtype=dtype)
+    values = torch.randn(n, channels, height, width).to(dtype, memory_format=layout)
+    x, exact_x = values.clone().requires_grad_(), values.double().requires_grad_()
+
+    mixed, same = conv.with_input(x)
+    (mixed.square() + 3 * same).sum().backward()
+    exact = copy.deepcopy(conv).double()
+    exact.zero_grad()
+    (nn.Conv2d.forward(exact, exact_x).square() + 3 * exact_x).sum().backward()
+
+    assert torch.equal(same, x)
+    assert_close(x.grad, exact_x.grad, dtype)
+    for ours, theirs in zip(conv.parameters(), exact.parameters(), strict=True):
+        assert_close(ours.grad, theirs.grad, dtype)
+
+
+def test_a_residual_connection_around_it_refuses_second_derivatives(conv, x):
+    mixed, same = conv.with_input(x.requires_grad_())
+    (slope,) = torch.autograd.grad((mixed * same).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
+
+
 @pytest.mark.parametrize("kernel_size", [2, 3])
 def test_first_and_second_derivatives(kernel_size):
     torch.manual_seed(0)

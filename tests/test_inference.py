@@ -74,6 +74,47 @@ def test_bfloat16_is_close(implementation):
     assert torch.equal(logits.argmax(1)[clear], exact.argmax(1)[clear])
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("n", [0, 1, 2, 7])
+@torch.no_grad()
+def test_an_image_does_not_notice_the_others(n, threads):
+    """Whether each core has images of its own, or all cores share one"""
+    model, before = trained_model(d_model=96), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        logits = optimize_for_inference(model)(images(n))
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(logits, model(images(n)), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_new_weights_are_used_at_once():
+    """Those that were packed for the loops are out of date then"""
+    fast, other = optimize_for_inference(trained_model()), trained_model()
+    fast(images())
+    nn.init.normal_(other.classification.linear.bias)
+    nn.init.normal_(other.conv_mixer_layers[0].point_wise_conv.weight)
+    fast.load_state_dict(optimize_for_inference(other).state_dict())
+    torch.testing.assert_close(fast(images()), other(images()), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_copy_in_another_type_computes_too():
+    fast = optimize_for_inference(trained_model())
+    expected = fast(images())
+    torch.testing.assert_close(copy.deepcopy(fast)(images()), expected)
+    torch.testing.assert_close(fast.double()(images().double()).float(), expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_logits_of_mixed_kernels_equal_the_models():
+    """Which the loops are not made for"""
+    model = trained_model()
+    model.conv_mixer_layers[1] = trained_model(kernel_size=3).conv_mixer_layers[1]
+    torch.testing.assert_close(optimize_for_inference(model)(images()), model(images()), rtol=1e-5, atol=1e-5)
+
+
 def test_compiles_on_request(monkeypatch):
     compiled = []
     monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(module))

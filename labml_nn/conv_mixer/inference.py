@@ -140,7 +140,6 @@ class InferenceConvMixer(nn.Module):
         super().__init__()
         self.in_channels = model.patch_emb.in_channels
         self.patch_size = model.patch_emb.patch_size
-        self.dtype = dtype
 
         embedding = model.patch_emb
         self.embed = copied(embedding.conv, dtype)
@@ -171,7 +170,14 @@ class InferenceConvMixer(nn.Module):
         library = self.native_library(x)
         # Average the features over the image, and get the logits
         features = self.features_in_torch(x) if library is None else self.features_in_loops(x, library)
-        return self.head(features)
+        return self.head(features).float()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """
+        The type to compute in. What is added up over many numbers, or is little work, stays in 32 bits.
+        """
+        return self.embed.weight.dtype
 
     def features_in_torch(self, x: torch.Tensor) -> torch.Tensor:
         """
@@ -185,7 +191,7 @@ class InferenceConvMixer(nn.Module):
         for layer in self.layers:
             x = layer(x)
         # The result has shape `[batch_size, d_model]`
-        return x.float().mean((2, 3))
+        return x.to(self.activate.scale.dtype).mean((2, 3))
 
     def features_in_loops(self, x: torch.Tensor, library: ctypes.CDLL) -> torch.Tensor:
         """
@@ -220,7 +226,7 @@ class InferenceConvMixer(nn.Module):
             x.device.type != "cpu"
             or self.embed.weight.device.type != "cpu"
             or self.dtype not in (torch.float32, torch.bfloat16)
-            or self.embed.weight.dtype != self.dtype
+            or self.activate.scale.dtype != torch.float32
             or self.kernel_size is None
             or torch.compiler.is_compiling()
             or is_exporting()
