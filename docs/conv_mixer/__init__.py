@@ -314,7 +314,7 @@ class ClassificationHead(nn.Module):
         self.n_classes = n_classes
 
         # Average over the locations
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.pool: nn.Module = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         # One score for each class, with $h + 1$ parameters
         self.linear: nn.Module = nn.Identity()

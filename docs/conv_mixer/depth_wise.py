@@ -102,6 +102,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
 from labml_nn.conv_mixer import native
@@ -143,13 +144,40 @@ class DepthWiseConv2d(nn.Conv2d):
         # In evaluation, and wherever ours is not faster, this is torch's own convolution
         if not self.trains_faster(x):
             return super().forward(x)
-        # A convolution under autocast takes its operands in autocast's type. Torch's own do so by themselves.
-        weight, bias = self.weight, self.bias
-        if torch.is_autocast_enabled("cpu"):
-            dtype = torch.get_autocast_dtype("cpu")
-            x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         #
-        return depth_wise_convolution(x, weight, bias, (self.kernel_size[0] - 1) // 2)
+        return depth_wise_convolution(*self.operands(x), self.before)
+
+    def with_input(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        ### The convolution, and its input for a residual connection
+
+        * `x` has shape `[batch_size, d_model, height, width]`
+
+        Returns what `forward` does, and `x`. What is computed is the same as without. But autograd then hands over the
+        gradients of both together, and their sum is an addition to a number in a register, in place of a pass over
+        memory. It has [first derivatives only](#ConvolutionWithInput).
+        """
+        if not self.trains_faster(x) or torch.compiler.is_compiling():
+            return self(x), x
+        x, weight, bias = self.operands(x)
+        return ConvolutionWithInput.apply(x, weight, bias, self.before)
+
+    @property
+    def before(self) -> int:
+        """
+        The number of zeros in front of each row and column, $r$
+        """
+        return (self.kernel_size[0] - 1) // 2
+
+    def operands(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """
+        Input, weight and bias. A convolution under autocast takes them in autocast's type, and torch's own convert them
+        by themselves.
+        """
+        if not torch.is_autocast_enabled("cpu"):
+            return x, self.weight, self.bias
+        dtype = torch.get_autocast_dtype("cpu")
+        return x.to(dtype), self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype)
 
     def trains_faster(self, x: torch.Tensor) -> bool:
         """
@@ -181,7 +209,13 @@ class DepthWiseConv2d(nn.Conv2d):
 is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 
-def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, before: int) -> torch.Tensor:
+def convolve(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    before: int,
+    residual: torch.Tensor | None = None,
+) -> torch.Tensor:
     r"""
     ## The convolution
 
@@ -189,6 +223,7 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, b
     * `weight` has shape `[d_model, 1, kernel_size, kernel_size]`
     * `bias` has shape `[d_model]`, or is `None`
     * `before` is the number of zeros in front of each row and column, $r$; $k - 1 - r$ come behind
+    * `residual` is added to the result, and has the shape of `x`
 
     The result has the shape and the layout of `x`.
     """
@@ -196,7 +231,8 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, b
     out = torch.empty_like(x)
     library = native_library(x, weight.shape[-1])
     if library is None:
-        return out.copy_(F.conv2d(zeros_around(x, weight.shape[-1], before), weight, bias, groups=x.shape[1]))
+        y = F.conv2d(zeros_around(x, weight.shape[-1], before), weight, bias, groups=x.shape[1])
+        return out.copy_(y if residual is None else y + residual)
 
     # The loops in C++ want images in channels-last order, which takes a copy if they are not,
     # and filters in the order `[kernel_size, kernel_size, d_model]`
@@ -204,9 +240,10 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, b
     result = torch.empty_like(x)
     taps = weight.flatten(1).t().float().contiguous()
     bias = None if bias is None else bias.float().contiguous()
+    residual = None if residual is None else residual.to(x.dtype).contiguous(memory_format=torch.channels_last)
     function = getattr(library, f"convolve_{native.type_name(x.dtype)}")
     function(
-        *map(native.address, (result, x, taps, bias)),
+        *map(native.address, (result, x, taps, bias, residual)),
         *image_sizes(x),
         ctypes.c_int(before),
         ctypes.c_int(torch.get_num_threads()),
@@ -215,9 +252,17 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, b
     return result if result.stride() == out.stride() else out.copy_(result)
 
 
-# As an *operator* in the sense of [`torch.library`](https://pytorch.org/docs/stable/library.html) the function is a
-# unit that autograd and `torch.compile` handle by what is registered for it [below](#operators), and do not look into
-depth_wise_convolution = torch.library.custom_op("labml_nn::depth_wise_convolution", convolve, mutates_args=())
+# As *operators* in the sense of [`torch.library`](https://pytorch.org/docs/stable/library.html) the next two functions
+# are units that autograd and `torch.compile` handle by what is registered for them [below](#operators), and do not look
+# into
+@torch.library.custom_op("labml_nn::depth_wise_convolution", mutates_args=())
+def depth_wise_convolution(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, before: int
+) -> torch.Tensor:
+    """
+    ## The convolution as an operator
+    """
+    return convolve(x, weight, bias, before)
 
 
 @torch.library.custom_op("labml_nn::depth_wise_weight_gradient", mutates_args=())
@@ -240,20 +285,17 @@ def depth_wise_weight_gradient(
 
     x = x.contiguous(memory_format=torch.channels_last)
     gradient = gradient.contiguous(memory_format=torch.channels_last)
-    # The images are dealt to groups with a sum each. The last row is the bias's.
-    groups = min(len(x), 16)
-    sums = torch.zeros(groups, kernel_size * kernel_size + 1, x.shape[1])
+    weight_gradient = x.new_empty(x.shape[1], 1, kernel_size, kernel_size)
+    bias_gradient = x.new_empty(x.shape[1])
     function = getattr(library, f"weight_gradient_{native.type_name(x.dtype)}")
     function(
-        *map(native.address, (sums, x, gradient)),
+        *map(native.address, (weight_gradient, bias_gradient, x, gradient)),
         *image_sizes(x),
         ctypes.c_int(before),
-        ctypes.c_int64(groups),
         ctypes.c_int(torch.get_num_threads()),
     )
-    total = sums.sum(0).to(x.dtype)
     #
-    return total[:-1].t().reshape(-1, 1, kernel_size, kernel_size).contiguous(), total[-1].clone()
+    return weight_gradient, bias_gradient
 
 
 def weight_gradient_in_torch(x: torch.Tensor, gradient: torch.Tensor, kernel_size: int, before: int) -> torch.Tensor:
@@ -375,3 +417,36 @@ def _second_gradients(
 
 depth_wise_convolution.register_autograd(_gradients, setup_context=_remember_operands)
 depth_wise_weight_gradient.register_autograd(_second_gradients, setup_context=_remember_images)
+
+
+class ConvolutionWithInput(torch.autograd.Function):
+    """
+    ## A convolution whose input is used twice
+
+    The derivative of the pair of a convolution's result and its input. Second derivatives are refused.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, before: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        The arguments are those of [the convolution](#convolve).
+        """
+        ctx.before, ctx.has_bias = before, bias is not None
+        ctx.save_for_backward(x, weight)
+        #
+        return convolve(x, weight, bias, before), x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor, input_gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """
+        * `gradient` is the gradient of the convolution's result
+        * `input_gradient` is what arrives for the input on its way past the convolution
+        """
+        x, weight = ctx.saved_tensors
+        k = weight.shape[-1]
+        x_gradient = convolve(gradient, weight.flip(2, 3), None, k - 1 - ctx.before, input_gradient)
+        weight_gradient, bias_gradient = depth_wise_weight_gradient(x, gradient, k, ctx.before)
+        return x_gradient, weight_gradient, bias_gradient if ctx.has_bias else None, None

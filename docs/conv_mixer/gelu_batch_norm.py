@@ -23,8 +23,8 @@ After each convolution of a [ConvMixer](index.html) stand an activation, a
 [batch normalization](../normalization/batch_norm/index.html) and, half the time, a residual connection. They compute
 little, but each reads all features from memory and writes them back. With the
 [depth-wise convolution](depth_wise.html) made fast, this walk is what takes longest next to the matrix products. For 64
-images of $16 \times 16$ patches and 256 channels in bfloat16, torch's GELU and normalization took 20 milliseconds,
-forward and backward, on two cores of an AMD EPYC (Zen 4); the four passes below take 3.3.
+images of $16 \times 16$ patches and 256 channels in bfloat16, torch's GELU and normalization took 14 milliseconds,
+forward and backward, on two cores of an AMD EPYC (Zen 4); the four passes below take 5.
 
 How few passes can it be? Let $x$ be the input, and $\Phi$ the distribution function of the standard normal
 distribution, by which GELU is defined. $\gamma$ and $\beta$ are the learned scale and shift of a channel, and
@@ -33,7 +33,7 @@ $\epsilon$ is a small number that keeps the root from zero.
 $$a = x \, \Phi(x) \qquad y = \frac{a - \mu}{\sqrt{v + \epsilon}} \, \gamma + \beta$$
 
 Mean $\mu$ and variance $v$ of a channel are known once all of $a$ is, so the forward pass takes two: one
-computes $a$ and its statistics, the other normalizes.
+for the statistics, the other to normalize.
 
 For the backward pass, let $g$ be the gradient that arrives. With $\hat{a} = (a - \mu) / \sqrt{v + \epsilon}$, and the
 mean over the $n$ positions of a channel written as $\langle \cdot \rangle$,
@@ -45,14 +45,21 @@ Every output depends on every input of its channel through $\mu$ and $v$, and th
 Again they need a pass of their own. Then one more computes the gradient, and since it is linear in $g$ and $a$, with
 three constants per channel:
 
-$$\frac{\partial L}{\partial x} = (A g + B a + C) \, s \qquad s = \frac{da}{dx}$$
+$$\frac{\partial L}{\partial x} = (A g + B a + C) \, s
+\qquad s = \frac{da}{dx} = \Phi(x) + x \, \phi(x)$$
 
 $$A = \frac{\gamma}{\sqrt{v + \epsilon}} \qquad
 B = -A \, \frac{\langle g (a - \mu) \rangle}{v + \epsilon} \qquad
 C = -A \, \langle g \rangle - B \mu$$
 
-Four passes in all. They are [loops in C++](native.html), in `gelu_batch_norm.cpp` beside this file, each with its
-formula in PyTorch below.
+with the density $\phi$ of the normal distribution. Four passes in all.
+
+None of them keeps $a$ or $s$. Each computes them anew from $x$, which is the only large tensor to be remembered between
+forward and backward pass: numbers in a register cost less than a walk to memory. Torch remembers two, the input of GELU
+and that of the normalization.
+
+The passes are [loops in C++](native.html), in `gelu_batch_norm.cpp` beside this file, two to a function. Below, the
+same stands in PyTorch.
 """
 
 import copy
@@ -63,9 +70,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from labml_nn.conv_mixer import ConvMixer, ConvMixerLayer, native
-from labml_nn.conv_mixer.depth_wise import is_exporting
+from labml_nn.conv_mixer.depth_wise import DepthWiseConv2d, is_exporting
 
 
 def optimize_for_training(model: ConvMixer) -> ConvMixer:
@@ -91,10 +99,12 @@ def optimize_for_training(model: ConvMixer) -> ConvMixer:
     for i, layer in enumerate(model.conv_mixer_layers):
         if (
             isinstance(layer, ConvMixerLayer)
+            and isinstance(layer.depth_wise_conv, DepthWiseConv2d)
             and can_fuse(layer.act1, layer.norm1)
             and can_fuse(layer.act2, layer.norm2)
         ):
             model.conv_mixer_layers[i] = FusedConvMixerLayer(layer)
+    model.classification.pool = ChannelsLastPool()
     #
     return model
 
@@ -137,10 +147,28 @@ class FusedConvMixerLayer(nn.Module):
         """
         * `x` are the features, of shape `[batch_size, d_model, height, width]`
         """
-        # The residual connection is one more addition in the last pass of the normalization
-        x = self.norm1(self.depth_wise_conv(x), residual=x)
+        # The residual connection is one more addition in the last pass of the normalization, and on the way back
+        # [one in the convolution](depth_wise.html#ConvolutionWithInput)
+        mixed, x = self.depth_wise_conv.with_input(x)
+        x = self.norm1(mixed, residual=x)
         #
         return self.norm2(self.point_wise_conv(x))
+
+
+class ChannelsLastPool(nn.Module):
+    """
+    ## The average over all positions
+
+    This is `AdaptiveAvgPool2d(1)`. Written as an average over rows it reads memory in order when images are in
+    channels-last order, and so does its gradient, which saves 3 milliseconds of a training step.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """
+        * `x` are the features, of shape `[batch_size, d_model, height, width]`
+        """
+        # The result has shape `[batch_size, d_model, 1, 1]`
+        return x.permute(0, 2, 3, 1).flatten(1, 2).mean(1)[:, :, None, None]
 
 
 class GELUBatchNorm2d(nn.BatchNorm2d):
@@ -169,8 +197,8 @@ class GELUBatchNorm2d(nn.BatchNorm2d):
 
         if residual is not None:
             residual = residual.to(x.dtype)
-        y, _, _, mean, variance = gelu_batch_norm(x, self.weight, self.bias, residual, self.eps)
-        self.track(mean.detach(), variance.detach(), x.numel() // x.shape[1])
+        y, mean, variance = GELUBatchNorm.apply(x, self.weight, self.bias, residual, self.eps)
+        self.track(mean, variance, x.numel() // x.shape[1])
         #
         return y
 
@@ -211,159 +239,141 @@ class GELUBatchNorm2d(nn.BatchNorm2d):
             self.running_var.lerp_(variance * (n / (n - 1)), momentum)
 
 
-@torch.library.custom_op("labml_nn::gelu_batch_norm", mutates_args=())
-def gelu_batch_norm(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, residual: torch.Tensor | None, eps: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    r"""
+class GELUBatchNorm(torch.autograd.Function):
+    """
     ## The operator
 
-    * `x` has shape `[batch_size, d_model, height, width]`
-    * `weight` and `bias` are $\gamma$ and $\beta$, of shape `[d_model]`
-    * `residual` is added to the result, and has the shape of `x`
-    * `eps` is $\epsilon$
-
-    Returns $y$ and, for the backward pass, $a$ and $s$, all of the shape of `x` and in channels-last order; and the
-    mean and the variance of $a$, of shape `[d_model]`.
+    Second derivatives are refused. Those who need them use the model as it was before
+    [`optimize_for_training`](#optimize_for_training).
     """
-    y, value, slope = (torch.empty_like(x, memory_format=torch.channels_last) for _ in range(3))
-    mean, variance = activate(rows(x), rows(value), rows(slope))
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        residual: torch.Tensor | None,
+        eps: float,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        r"""
+        * `x` has shape `[batch_size, d_model, height, width]`
+        * `weight` and `bias` are $\gamma$ and $\beta$, of shape `[d_model]`
+        * `residual` is added to the result, and has the shape of `x`
+        * `eps` is $\epsilon$
+
+        Returns $y$, of the shape of `x`, and $\mu$ and $v$, of shape `[d_model]`.
+        """
+        ctx.eps, ctx.has_residual = eps, residual is not None
+        if library := native_library(x):
+            x, residual = channels_last(x), None if residual is None else channels_last(residual)
+            y, mean, variance = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
+            call(library, "forward", x, (y, mean, variance, x, residual, weight, bias), eps)
+        else:
+            y, mean, variance = forward_in_torch(x, weight, bias, residual, eps)
+        ctx.save_for_backward(x, weight, mean, variance)
+        # Nobody asks for the gradients of the statistics
+        ctx.mark_non_differentiable(mean, variance)
+        ctx.set_materialize_grads(False)
+        #
+        return y, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor | None, *unused: None) -> tuple[torch.Tensor | None, ...]:
+        """
+        * `gradient` is $g$, the gradient of the result
+        """
+        if gradient is None:
+            return None, None, None, None, None
+        x, weight, mean, variance = ctx.saved_tensors
+        if library := native_library(x):
+            gradient = channels_last(gradient)
+            gradients = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
+            call(library, "backward", x, (*gradients, gradient, x, weight, mean, variance), ctx.eps)
+        else:
+            gradients = backward_in_torch(gradient, x, weight, mean, variance, ctx.eps)
+        # The residual was added, so its gradient is that of the result
+        return *gradients, gradient if ctx.has_residual else None, None
+
+
+def forward_in_torch(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, residual: torch.Tensor | None, eps: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    r"""
+    ## The forward pass in PyTorch
+    """
+    # First pass: $\mu$ and $v$ of $a = x \, \Phi(x)$
+    a = x * normal_distribution(x)
+    mean, variance = a.mean(POSITIONS), a.var(POSITIONS, correction=0)
+    # Second pass: $y = \frac{a - \mu}{\sqrt{v + \epsilon}} \, \gamma + \beta$ is one multiplication and one addition
     scale = weight * (variance + eps).rsqrt()
-    normalize(rows(y), rows(value), None if residual is None else rows(residual), scale, bias - mean * scale)
+    shift = bias - mean * scale
+    y = a * per_channel(scale) + per_channel(shift)
     #
-    return y, value, slope, mean, variance
+    return y if residual is None else y + residual, mean, variance
 
 
-@torch.library.custom_op("labml_nn::gelu_batch_norm_backward", mutates_args=())
-def gelu_batch_norm_backward(
+def backward_in_torch(
     gradient: torch.Tensor,
-    value: torch.Tensor,
-    slope: torch.Tensor,
+    x: torch.Tensor,
     weight: torch.Tensor,
     mean: torch.Tensor,
     variance: torch.Tensor,
     eps: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     r"""
-    ## Its backward pass
-
-    * `gradient` is $g$, the gradient of the result
-    * `value` and `slope` are $a$ and $s$, `mean` and `variance` are $\mu$ and $v$, from the forward pass
+    ## The backward pass in PyTorch
 
     Returns the gradients of `x`, `weight` and `bias`.
     """
-    n = gradient.numel() // gradient.shape[1]
-    inverse = (variance + eps).rsqrt()
-    total, product = sum_gradients(rows(gradient), rows(value), mean)
+    distribution = normal_distribution(x)
+    a, inverse, n = x * distribution, (variance + eps).rsqrt(), x.numel() // x.shape[1]
+    # Third pass: $\sum g$, the gradient of $\beta$, and $\sum g (a - \mu)$, which over $\sqrt{v + \epsilon}$ is that
+    # of $\gamma$
+    total = gradient.sum(POSITIONS)
+    product = (gradient * (a - per_channel(mean))).sum(POSITIONS)
     # $A$, $B$ and $C$
-    a = weight * inverse
-    b = -a * inverse.square() * product / n
-    c = -a * total / n - b * mean
-    out = torch.empty_like(value)
-    input_gradient(rows(out), rows(gradient), rows(value), rows(slope), a, b, c)
+    A = weight * inverse
+    B = -A * inverse.square() * product / n
+    C = -A * total / n - B * mean
+    # Fourth pass: $\frac{\partial L}{\partial x} = (A g + B a + C) \, s$
+    slope = distribution + x * normal_density(x)
+    x_gradient = (per_channel(A) * gradient + per_channel(B) * a + per_channel(C)) * slope
     #
-    return out, product * inverse, total
+    return x_gradient, product * inverse, total
 
 
-def rows(x: torch.Tensor) -> torch.Tensor:
-    """
-    Images as rows, one for each position, of shape `[batch_size * height * width, d_model]`. In channels-last order
-    that is another look at the same memory.
-    """
-    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).contiguous()
+# The dimensions that batch normalization sums over: images, rows and columns
+POSITIONS = (0, 2, 3)
 
 
-def activate(x: torch.Tensor, value: torch.Tensor, slope: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def normal_distribution(x: torch.Tensor) -> torch.Tensor:
     r"""
-    ## First pass: activation and statistics
-
-    $$a = x \, \Phi(x) \qquad s = \frac{da}{dx} = \Phi(x) + x \, \phi(x)$$
-
-    with the distribution function $\Phi$ of the standard normal distribution and its density $\phi$. The two share
-    everything that is costly to compute, so the slope is computed here and kept, not $x$.
-
-    * `x` are the rows, `[n, d_model]`
-    * `value` and `slope` are where $a$ and $s$ go
-
-    Returns the mean and the variance of each channel of $a$.
+    $\Phi(x) = \frac{1}{2} \big( 1 + \text{erf}(x / \sqrt{2}) \big)$
     """
-    library = native_library(x)
-    if library is None:
-        distribution = 0.5 * (1 + torch.erf(x / math.sqrt(2)))
-        density = torch.exp(-0.5 * x.square()) / math.sqrt(2 * math.pi)
-        value.copy_(x * distribution)
-        slope.copy_(distribution + x * density)
-        return value.mean(0), value.var(0, correction=0)
-
-    # Every group of rows gives three numbers per channel: some value in it, and sums of differences to that
-    # and of their squares. Differences to a value that is not far off lose no digits.
-    n, channels = x.shape
-    group_size = library.group_size()
-    sums = torch.zeros(-(-n // group_size), 3, channels)
-    call(library, "activate", x, value, slope, sums, x)
-    first, difference, squares = sums.double().unbind(1)
-    # Groups are put together by their means and their sums of squared distances to them
-    sizes = torch.full((len(sums), 1), float(group_size), dtype=torch.double)
-    sizes[-1] = n - group_size * (len(sums) - 1)
-    means = first + difference / sizes
-    mean = (sizes * means).sum(0) / n
-    within = (squares - difference.square() / sizes).sum(0)
-    between = (sizes * (means - mean).square()).sum(0)
-    #
-    return mean.float(), ((within + between) / n).float()
+    return 0.5 * (1 + torch.erf(x / math.sqrt(2)))
 
 
-def normalize(
-    out: torch.Tensor, value: torch.Tensor, residual: torch.Tensor | None, scale: torch.Tensor, shift: torch.Tensor
-) -> None:
+def normal_density(x: torch.Tensor) -> torch.Tensor:
     r"""
-    ## Second pass: normalization
-
-    $$y = \frac{a - \mu}{\sqrt{v + \epsilon}} \, \gamma + \beta$$
-
-    is a multiplication by `scale`, $\gamma / \sqrt{v + \epsilon}$, and an addition of `shift`,
-    $\beta - \mu \gamma / \sqrt{v + \epsilon}$.
+    $\phi(x) = e^{-x^2 / 2} / \sqrt{2 \pi}$
     """
-    if library := native_library(value):
-        call(library, "normalize", value, out, value, residual, scale, shift)
-    else:
-        torch.addcmul(shift if residual is None else shift + residual, value, scale, out=out)
+    return torch.exp(-0.5 * x.square()) / math.sqrt(2 * math.pi)
 
 
-def sum_gradients(gradient: torch.Tensor, value: torch.Tensor, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    r"""
-    ## Third pass: sums of the gradient
-
-    $G = \sum g$ and $D = \sum g \, (a - \mu)$ over all rows. The gradients of $\beta$ and $\gamma$ are $G$ and
-    $D / \sqrt{v + \epsilon}$.
+def per_channel(vector: torch.Tensor) -> torch.Tensor:
     """
-    library = native_library(value)
-    if library is None:
-        return gradient.sum(0), (gradient * (value - mean)).sum(0)
-    sums = torch.zeros(-(-len(value) // library.group_size()), 2, value.shape[1])
-    call(library, "sum_gradients", value, sums, gradient, value, mean)
-    #
-    return sums[:, 0].sum(0), sums[:, 1].sum(0)
-
-
-def input_gradient(
-    out: torch.Tensor,
-    gradient: torch.Tensor,
-    value: torch.Tensor,
-    slope: torch.Tensor,
-    a: torch.Tensor,
-    b: torch.Tensor,
-    c: torch.Tensor,
-) -> None:
-    r"""
-    ## Fourth pass: the gradient of the input
-
-    $$\frac{\partial L}{\partial x} = (A g + B a + C) \, s$$
+    A number for each channel, in a shape that goes with images
     """
-    if library := native_library(value):
-        call(library, "input_gradient", value, out, gradient, value, slope, a, b, c)
-    else:
-        out.copy_((a * gradient + b * value + c) * slope)
+    return vector[:, None, None]
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """
+    The same images in the order that the loops walk in
+    """
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def native_library(x: torch.Tensor) -> ctypes.CDLL | None:
@@ -372,7 +382,7 @@ def native_library(x: torch.Tensor) -> ctypes.CDLL | None:
 
     On a CPU, for 32 and 16 bits, and a number of channels that fills whole vectors
 
-    * `x` are images or rows
+    * `x` are images
     """
     if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
         return None
@@ -380,65 +390,21 @@ def native_library(x: torch.Tensor) -> ctypes.CDLL | None:
     return library if library is not None and x.shape[1] % library.lanes() == 0 else None
 
 
-def call(library: ctypes.CDLL, name: str, like: torch.Tensor, *tensors: torch.Tensor | None) -> None:
-    """
+def call(
+    library: ctypes.CDLL, name: str, images: torch.Tensor, tensors: tuple[torch.Tensor | None, ...], eps: float
+) -> None:
+    r"""
     * `name` is the function to call
-    * `like` has the number of rows and channels, and the type
+    * `images` have the number of positions and channels, and the type
     * `tensors` are the arguments
+    * `eps` is $\epsilon$
     """
-    function = getattr(library, f"{name}_{native.type_name(like.dtype)}")
-    n, channels = like.shape
-    threads = torch.get_num_threads()
-    function(*map(native.address, tensors), ctypes.c_int64(n), ctypes.c_int64(channels), ctypes.c_int(threads))
-
-
-@gelu_batch_norm.register_fake
-def _(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, residual: torch.Tensor | None, eps: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    y, value, slope = (torch.empty_like(x, memory_format=torch.channels_last) for _ in range(3))
-    return y, value, slope, torch.empty_like(weight), torch.empty_like(weight)
-
-
-@gelu_batch_norm_backward.register_fake
-def _(
-    gradient: torch.Tensor,
-    value: torch.Tensor,
-    slope: torch.Tensor,
-    weight: torch.Tensor,
-    mean: torch.Tensor,
-    variance: torch.Tensor,
-    eps: float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return torch.empty_like(value), torch.empty_like(weight), torch.empty_like(weight)
-
-
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
-    _, weight, _, residual, ctx.eps = inputs
-    _, value, slope, mean, variance = output
-    ctx.has_residual = residual is not None
-    ctx.mark_non_differentiable(value, slope, mean, variance)
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(value, slope, weight, mean, variance)
-
-
-def _backward(ctx: Any, gradient: torch.Tensor | None, *unused: None) -> tuple[torch.Tensor | None, ...]:
-    if gradient is None:
-        return None, None, None, None, None
-    x, weight, bias = gelu_batch_norm_backward(gradient, *ctx.saved_tensors, ctx.eps)
-    return x, weight, bias, gradient if ctx.has_residual else None, None
-
-
-def _refuse(ctx: Any, *gradients: torch.Tensor) -> None:
-    """
-    ### No second derivatives
-
-    Those who need them do without the operator.
-    """
-    raise RuntimeError(
-        "GELUBatchNorm2d has no second derivatives: use the model as it was before `optimize_for_training`"
+    function = getattr(library, f"{name}_{native.type_name(images.dtype)}")
+    channels = images.shape[1]
+    function(
+        *map(native.address, tensors),
+        ctypes.c_float(eps),
+        ctypes.c_int64(images.numel() // channels),
+        ctypes.c_int64(channels),
+        ctypes.c_int(torch.get_num_threads()),
     )
-
-
-gelu_batch_norm.register_autograd(_backward, setup_context=_remember)
-gelu_batch_norm_backward.register_autograd(_refuse)

@@ -69,18 +69,32 @@ z'' &= s_2 \odot \sigma(\text{ConvPointwise}'(z')) + t_2
 \end{aligned}
 $$
 
-two convolutions and two passes over memory, where there were seven operations.
+two convolutions, each with a little arithmetic on its results, where there were seven operations.
+
+## One image at a time
+
+Each of these operations could take the whole batch, as torch's do, and write what it computed to memory for the next
+one to read. But in evaluation no image needs another, and the features of one are small: $16 \times 16$ patches
+of 256 channels in 16 bits are 128 KB, which fit in the cache of a processor core. So
+[loops in C++](native.html), in `inference.cpp` beside this file, take one image through all layers, then the next, and
+every core works on images of its own. Activation, scale, shift and sum are done to a number while it is in a register.
+One image alone is shared by the cores, each with its part of the channels.
+
+That is one call from Python for the whole network, where a network of modules needs some fifty. For a single small
+image this matters as much as the arithmetic.
 """
 
 import copy
-from typing import TypeVar
+import ctypes
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from labml_nn.conv_mixer import ConvMixer, ConvMixerLayer
-from labml_nn.conv_mixer.depth_wise import convolve, is_exporting
-from labml_nn.conv_mixer.gelu_batch_norm import call, native_library, rows
+from labml_nn.conv_mixer import ConvMixer, ConvMixerLayer, native
+from labml_nn.conv_mixer.depth_wise import is_exporting
 from labml_nn.utils import check_images
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -94,10 +108,9 @@ def optimize_for_inference(
 
     * `model` is a trained ConvMixer
     * `dtype` is the type to compute in. `torch.bfloat16` is right to two or three digits, and faster where the
-      processor has instructions for it: 64 images take ConvMixer-256/8 157 milliseconds in place of 287, on one thread
+      processor has instructions for it: 64 images take ConvMixer-256/8 68 milliseconds in place of 124, on two cores
       of an AMD EPYC (Zen 4).
-    * `compile` hands the result to `torch.compile`, which joins the passes on devices that our loops in C++ do not
-      serve
+    * `compile` hands the result to `torch.compile`, for devices that our loops in C++ do not serve
 
     Returns a new module that maps images to logits. It holds copies: the model stays as it is.
 
@@ -128,18 +141,23 @@ class InferenceConvMixer(nn.Module):
         super().__init__()
         self.in_channels = model.patch_emb.in_channels
         self.patch_size = model.patch_emb.patch_size
-        self.dtype = dtype
 
         embedding = model.patch_emb
         self.embed = copied(embedding.conv, dtype)
         self.activate = NormalizedActivation(embedding.act, *scale_and_shift(embedding.norm))
         layers = [InferenceLayer(layer, dtype) for layer in model.conv_mixer_layers]
+        # The head is small, and stays in 32 bits
         head = copied(model.classification.linear, torch.float32)
         # A model without a classifier gives normalized features, and keeps its last normalization
         if isinstance(head, nn.Linear):
             fold_into_head(layers[-1].activate2, head)
         self.layers = nn.ModuleList(layers)
-        self.head = head.to(dtype)
+        self.head = head
+        # The size of all kernels, if the layers are such as the loops are made for
+        self.kernel_size = kernel_size_for_loops(model)
+
+        # Weights in the order that the loops read them in, once they are asked for
+        self.packed: Packed | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """
@@ -150,15 +168,90 @@ class InferenceConvMixer(nn.Module):
         Raises a `ValueError` where the model would.
         """
         check_images(x, self.in_channels, self.patch_size)
+        library = self.native_library(x)
+        # Average the features over the image, and get the logits
+        features = self.features_in_torch(x) if library is None else self.features_in_loops(x, library)
+        return self.head(features).float()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """
+        The type to compute in. What is added up over many numbers, or is little work, stays in 32 bits.
+        """
+        return self.embed.weight.dtype
+
+    def features_in_torch(self, x: torch.Tensor) -> torch.Tensor:
+        """
+        ### The features, in PyTorch
+
+        This is the network as the formulas above have it.
+        """
         x = x.to(self.dtype, memory_format=torch.channels_last)
         # Get the patch embeddings, of shape `[batch_size, d_model, height / patch_size, width / patch_size]`
         x = self.activate(self.embed(x))
         for layer in self.layers:
             x = layer(x)
-        # Average over the image, and get the logits
-        x = self.head(x.mean((2, 3)))
-        #
-        return x.float()
+        # The result has shape `[batch_size, d_model]`
+        return x.to(self.activate.scale.dtype).mean((2, 3))
+
+    def features_in_loops(self, x: torch.Tensor, library: ctypes.CDLL) -> torch.Tensor:
+        """
+        ### The same in C++
+        """
+        if self.packed is None:
+            self.packed = pack(self, library.panel())
+        n, channels = len(x), self.embed.out_channels
+        height, width = (size // self.patch_size for size in x.shape[2:])
+        # What is left over at the border makes no patch
+        x = x[:, :, : height * self.patch_size, : width * self.patch_size].to(self.dtype).contiguous()
+        features = torch.empty(n, channels)
+        sizes = (n, height, width, channels, len(self.layers))
+        patches = (self.in_channels, self.patch_size, self.packed.patch_length)
+        function = getattr(library, f"features_{native.type_name(self.dtype)}")
+        function(
+            *map(native.address, (features, x, *self.packed.weights)),
+            *map(ctypes.c_int64, (*sizes, *patches)),
+            ctypes.c_int(type(self.activate.activation) is nn.GELU),
+            ctypes.c_int(torch.get_num_threads()),
+        )
+        return features
+
+    def native_library(self, x: torch.Tensor) -> ctypes.CDLL | None:
+        """
+        ### When the loops in C++ are used
+
+        On a CPU, for 32 and 16 bits, the activations that the paper has, and numbers of channels that fill whole
+        vectors; where nobody asks for a gradient or looks at what the model consists of
+        """
+        if (
+            x.device.type != "cpu"
+            or self.embed.weight.device.type != "cpu"
+            or self.dtype not in (torch.float32, torch.bfloat16)
+            or self.activate.scale.dtype != torch.float32
+            or self.kernel_size is None
+            or torch.compiler.is_compiling()
+            or is_exporting()
+            or torch.jit.is_tracing()
+            or torch._C._are_functorch_transforms_active()
+            or (torch.is_grad_enabled() and x.requires_grad)
+        ):
+            return None
+        library = native.load("inference", KERNEL_SIZE=self.kernel_size)
+        return library if library is not None and self.embed.out_channels % library.panel() == 0 else None
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> "InferenceConvMixer":
+        """
+        What was packed is out of date when the weights move to another device or type
+        """
+        self.packed = None
+        return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
+        """
+        and when others are loaded
+        """
+        self.packed = None
+        super()._load_from_state_dict(*arguments, **options)
 
 
 class InferenceLayer(nn.Module):
@@ -190,18 +283,9 @@ class InferenceLayer(nn.Module):
         * `x` are the features, of shape `[batch_size, d_model, height, width]`
         """
         # $z' = s_1 \odot \sigma(\text{ConvDepthwise}(z)) + z$
-        x = self.activate1(self.mix_locations(x), residual=x)
+        x = self.activate1(self.depth_wise_conv(x), residual=x)
         # $z'' = s_2 \odot \sigma(\text{ConvPointwise}'(z')) + t_2$
         return self.activate2(self.point_wise_conv(x))
-
-    def mix_locations(self, x: torch.Tensor) -> torch.Tensor:
-        """
-        The depth-wise convolution, in [our loops](depth_wise.html) where they can be had
-        """
-        conv = self.depth_wise_conv
-        if can_use_loops(x):
-            return convolve(x, conv.weight, conv.bias, (conv.kernel_size[0] - 1) // 2)
-        return conv(x)
 
 
 class NormalizedActivation(nn.Module):
@@ -228,25 +312,9 @@ class NormalizedActivation(nn.Module):
         """
         * `x` and `residual` have shape `[batch_size, d_model, height, width]`
         """
-        if type(self.activation) is nn.GELU and self.activation.approximate == "none" and can_use_loops(x):
-            return self._in_one_pass(x, residual)
-        # For the compiler, these are one pass too
         scale, shift = (vector.to(x.dtype)[:, None, None] for vector in (self.scale, self.shift))
         y = torch.addcmul(shift, self.activation(x), scale)
         return y if residual is None else y + residual
-
-    def _in_one_pass(self, x: torch.Tensor, residual: torch.Tensor | None) -> torch.Tensor:
-        """
-        The same in [our loops](gelu_batch_norm.html). The input is what a convolution just made, and nobody else
-        holds it, so the result may take its place.
-        """
-        library = native_library(x)
-        assert library is not None
-        x = x.contiguous(memory_format=torch.channels_last)
-        values, added = rows(x), None if residual is None else rows(residual)
-        call(library, "evaluate", values, values, values, added, self.scale.float(), self.shift.float())
-        #
-        return x
 
 
 def fold_into_head(last: NormalizedActivation, head: nn.Linear) -> None:
@@ -262,18 +330,83 @@ def fold_into_head(last: NormalizedActivation, head: nn.Linear) -> None:
     last.shift.fill_(0)
 
 
-def can_use_loops(x: torch.Tensor) -> bool:
+class Packed(NamedTuple):
     """
-    Where nobody asks for a gradient or looks at what the model consists of
+    ## Weights as the loops read them
+
+    * `weights` are the arguments of the C++ function, in order
+    * `patch_length` is the length of a patch as a row of numbers, filled up to whole words
     """
-    return (
-        not torch.compiler.is_compiling()
-        and not is_exporting()
-        and not torch.jit.is_tracing()
-        and not torch._C._are_functorch_transforms_active()
-        and not (torch.is_grad_enabled() and x.requires_grad)
-        and native_library(x) is not None
+
+    weights: tuple[torch.Tensor, ...]
+    patch_length: int
+
+
+def pack(network: InferenceConvMixer, panel: int) -> Packed:
+    """
+    ### Pack all weights
+
+    * `network` is the network
+    * `panel` is the number of outputs that the loops compute at a time
+    """
+    embedding = network.embed
+    layers = [layer for layer in network.layers if isinstance(layer, InferenceLayer)]
+    embedding_weight = pack_dense(embedding.weight.flatten(1), panel)
+
+    def of_layers(get: Callable[[InferenceLayer], torch.Tensor]) -> torch.Tensor:
+        return torch.stack([get(layer) for layer in layers]).contiguous()
+
+    def bias_of(conv: nn.Conv2d) -> torch.Tensor:
+        return torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.float()
+
+    return Packed(
+        (
+            embedding_weight,
+            *(bias_of(embedding), network.activate.scale, network.activate.shift),
+            # The taps of all channels one after the other: `[n_layers, kernel_size * kernel_size, d_model]`
+            of_layers(lambda layer: layer.depth_wise_conv.weight.flatten(1).t().float()),
+            of_layers(lambda layer: bias_of(layer.depth_wise_conv)),
+            of_layers(lambda layer: layer.activate1.scale),
+            of_layers(lambda layer: pack_dense(layer.point_wise_conv.weight.flatten(1), panel)),
+            of_layers(lambda layer: bias_of(layer.point_wise_conv)),
+            of_layers(lambda layer: layer.activate2.scale),
+            of_layers(lambda layer: layer.activate2.shift),
+        ),
+        embedding_weight.shape[1] * embedding_weight.shape[3],
     )
+
+
+def pack_dense(weight: torch.Tensor, panel: int) -> torch.Tensor:
+    """
+    ### Pack a matrix
+
+    * `weight` has shape `[outputs, inputs]`
+    * `panel` is the number of outputs that the loops compute at a time
+
+    The result has shape `[outputs / panel, words, panel, numbers per word]`: for each input the weights to all outputs
+    of a panel lie side by side, and a word of 32 bits holds one input in 32 bits, or two in 16.
+    """
+    per_word = 4 // weight.element_size()
+    outputs, inputs = weight.shape
+    words = -(-inputs // per_word)
+    weight = F.pad(weight, (0, words * per_word - inputs))
+    return weight.reshape(outputs // panel, panel, words, per_word).transpose(1, 2).contiguous()
+
+
+def kernel_size_for_loops(model: ConvMixer) -> int | None:
+    """
+    The size of all kernels of a model, or `None` where the loops in C++ do not know everything that it is made of:
+    different layers, or other activations than the exact GELU and ReLU
+    """
+    layers = [layer for layer in model.conv_mixer_layers if isinstance(layer, ConvMixerLayer)]
+    activations = [model.patch_emb.act, *(act for layer in layers for act in (layer.act1, layer.act2))]
+    kinds = {(type(act), getattr(act, "approximate", "none")) for act in activations}
+    sizes = {(layer.d_model, layer.kernel_size) for layer in layers}
+    ((d_model, kernel_size), *other_sizes) = sizes
+    fits = d_model == model.patch_emb.conv.out_channels and kernel_size <= 16
+    if fits and not other_sizes and kinds in ({(nn.GELU, "none")}, {(nn.ReLU, "none")}):
+        return kernel_size
+    return None
 
 
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,8 +10,9 @@ summary: >
 
 Most of a network is matrix products, and torch has fast ones. Two things that
 ConvMixer does all the time are not: [the depth-wise convolution](depth_wise.html) and
-[the walk of GELU and batch normalization through memory](gelu_batch_norm.html). Each is a page that explains it in
-PyTorch, and each has a few loops in C++ beside it that do the same without detours.
+[the walk of GELU and batch normalization through memory](gelu_batch_norm.html). And in
+[inference](inference.html) going from one operation to the next costs what could be saved. Each of the three is a page
+that explains it in PyTorch, and has a few loops in C++ beside it that do the same without detours.
 
 These loops are plain functions on arrays. They need none of torch's headers, so a compiler is done with them in a
 second or two, and Python's own [ctypes](https://docs.python.org/3/library/ctypes.html) calls them. They are compiled
@@ -66,11 +67,12 @@ def _compiled(source: Path, macros: dict[str, int]) -> Path:
     """
     ### Compile, or find what was compiled before
 
-    The name of the library tells everything it depends on: the source, the constants, the compiler and the processor. A
-    home folder may be shared by different machines.
+    The name of the library tells everything it depends on: the sources, the constants, the compiler and the processor.
+    A home folder may be shared by different machines.
     """
     command = [_compiler(), *FLAGS, *(f"-D{name}={value}" for name, value in macros.items())]
-    ingredients = repr((source.read_bytes(), command, _processor(), torch.__version__))
+    sources = [path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))]
+    ingredients = repr((sources, command, _processor(), torch.__version__))
     library = _cache_folder() / f"{source.stem}-{hashlib.sha256(ingredients.encode()).hexdigest()[:20]}.so"
     if library.exists():
         return library
@@ -135,8 +137,8 @@ def keep_freed_memory() -> bool:
     A training step allocates and frees the same large tensors again and again. The GNU C library gets each from the
     operating system and gives it back at once, so that the system has to clear every page anew. We counted tens of
     thousands of page faults for each step of ConvMixer-256/8 on 64 images. Told to keep what was freed, the library
-    serves the next step from memory that is there: a step with kernels of 5 took 663 milliseconds in place of 897, in
-    processor time of one thread on an AMD EPYC (Zen 4).
+    serves the next step from memory that is there, which saved a quarter of a step's processor time on an AMD EPYC
+    (Zen 4).
 
     The price is that the process stays as large as it once was.
 

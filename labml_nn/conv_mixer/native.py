@@ -137,8 +137,8 @@ def keep_freed_memory() -> bool:
     A training step allocates and frees the same large tensors again and again. The GNU C library gets each from the
     operating system and gives it back at once, so that the system has to clear every page anew. We counted tens of
     thousands of page faults for each step of ConvMixer-256/8 on 64 images. Told to keep what was freed, the library
-    serves the next step from memory that is there: a step with kernels of 5 took 663 milliseconds in place of 897, in
-    processor time of one thread on an AMD EPYC (Zen 4).
+    serves the next step from memory that is there, which saved a quarter of a step's processor time on an AMD EPYC
+    (Zen 4).
 
     The price is that the process stays as large as it once was.
 
