@@ -152,7 +152,12 @@ def test_ctrl_c_while_the_data_is_loaded_ends_in_a_sentence(folder, monkeypatch,
 
     monkeypatch.chdir(folder)
     monkeypatch.setattr("labml_nn.experiments.cifar10.shapes", interrupted)
-    assert main(["dataset=shapes", "device=cpu"]) == 130
+    # A shell starts what it runs in the background with this signal ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["dataset=shapes", "device=cpu"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == "Stopped before the training began.\n"
     assert '"status": "interrupted"' in (run_folder(folder) / "run_log.jsonl").read_text()
 
