@@ -69,7 +69,7 @@ inline Floats clamp(Floats x, float bound) {
 
 // Both are 1/2 and an odd function, for which a polynomial was fitted with the smallest greatest error for |x| < 4.1,
 // and with the limits 0 and 1 at the ends, where they stay. P is right to 4e-5 and the slope to 4e-4; rounding to
-// 16 bits changes numbers around 1 by up to 2e-3.
+// 16 bits changes numbers just below 1 by up to 2e-3.
 template <>
 inline Gelu gelu<BFloat16>(Floats x) {
     const Floats inside = clamp(x, 4.1f), square = inside * inside;

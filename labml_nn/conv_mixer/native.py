@@ -14,8 +14,8 @@ ConvMixer does all the time are not: [the depth-wise convolution](depth_wise.htm
 [inference](inference.html) going from one operation to the next costs what could be saved. Each of the three is a page
 that explains it in PyTorch, and has a few loops in C++ beside it that do the same without detours.
 
-These loops are plain functions on arrays. They need none of torch's headers, so a compiler is done with them in a
-second or two, and Python's own [ctypes](https://docs.python.org/3/library/ctypes.html) calls them. They are compiled
+These loops are plain functions on arrays. They need none of torch's headers, so a compiler is done with them in
+a few seconds, and Python's own [ctypes](https://docs.python.org/3/library/ctypes.html) calls them. They are compiled
 when they are first needed, for just this processor, and kept in the user's cache folder. Without a compiler nothing is
 lost but time: everything that uses this page also works in plain PyTorch.
 
